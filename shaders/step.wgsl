@@ -1,0 +1,12 @@
+// What every step binds: the values it reads, the values it writes, and its size.
+
+struct Size {
+    // Rows of this run: samples × rows a sample.
+    rows: u32,
+    input_width: u32,
+    output_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<uniform> size: Size;

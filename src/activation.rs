@@ -1,0 +1,439 @@
+//! Activation functions: data, and the scalar definitions that every kernel is held to.
+//!
+//! Definitions follow <https://keras.io/api/layers/activations/>. A NaN argument gives NaN in all of them, also
+//! where Keras's own comparison would hide it.
+
+/// What a layer applies to its result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// Each value by itself; fused into the product that makes the value.
+    Elementwise(Elementwise),
+    /// All values of the last axis together.
+    Rowwise(Rowwise),
+}
+
+/// A function of one value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Elementwise {
+    /// x
+    Linear,
+    /// `max_value` above it, x down to `threshold`, `negative_slope · (x − threshold)` below.
+    Relu {
+        /// Upper bound, if any.
+        max_value: Option<f32>,
+        /// Slope below the threshold.
+        negative_slope: f32,
+        /// Where the negative part begins.
+        threshold: f32,
+    },
+    /// x, or `alpha · (eˣ − 1)` below zero.
+    Elu {
+        /// Limit towards −∞, negated.
+        alpha: f32,
+    },
+    /// x, or `alpha · (e^(x/alpha) − 1)` below zero.
+    Celu {
+        /// Limit towards −∞, negated.
+        alpha: f32,
+    },
+    /// `1.0507 · elu(x, 1.6733)` (Klambauer et al. 2017).
+    Selu,
+    /// x · Φ(x), Φ the normal distribution function.
+    Gelu,
+    /// `gelu` with Φ approximated through tanh (Hendrycks & Gimpel 2016).
+    GeluTanh,
+    /// 1 / (1 + e⁻ˣ)
+    Sigmoid,
+    /// `slope · x + offset` between 0 and 1: Keras 3 has 1/6 and 1/2, Keras 2 has 1/5 and 1/2.
+    HardSigmoid {
+        /// Factor of x.
+        slope: f32,
+        /// Value at 0.
+        offset: f32,
+    },
+    /// x · sigmoid(x), also called swish.
+    Silu,
+    /// x · relu6(x + 3) / 6, also called hard swish.
+    HardSilu,
+    /// tanh x
+    Tanh,
+    /// x between −1 and 1.
+    HardTanh,
+    /// x − tanh x
+    TanhShrink,
+    /// x, or 0 within ±`threshold`.
+    HardShrink {
+        /// Half the width of the zero.
+        threshold: f32,
+    },
+    /// x moved towards 0 by `threshold`, 0 within it.
+    SoftShrink {
+        /// Half the width of the zero.
+        threshold: f32,
+    },
+    /// x, or `value` at and below `threshold`.
+    Threshold {
+        /// Largest x that is replaced.
+        threshold: f32,
+        /// What replaces it.
+        value: f32,
+    },
+    /// ln(1 + eˣ)
+    Softplus,
+    /// (x + √(x² + b)) / 2
+    Squareplus {
+        /// Smoothness.
+        b: f32,
+    },
+    /// x / (1 + |x|)
+    Softsign,
+    /// −softplus(−x)
+    LogSigmoid,
+    /// x · tanh(softplus(x))
+    Mish,
+    /// 0 up to −1, ((x + 1) / 2)² up to 1, x beyond.
+    SparsePlus,
+    /// (x + 1) / 2 between 0 and 1.
+    SparseSigmoid,
+    /// eˣ
+    Exponential,
+}
+
+/// A function of a whole row, the last axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rowwise {
+    /// eˣ over the row's sum of it.
+    Softmax,
+    /// ln softmax, without the underflow.
+    LogSoftmax,
+    /// The row's Euclidean projection on the probability simplex (Martins & Astudillo 2016).
+    Sparsemax,
+    /// First half of the row times the sigmoid of the second (Dauphin et al. 2017): halves the axis.
+    Glu,
+}
+
+const RELU: Elementwise = Elementwise::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
+/// λ and α of SELU, as Keras rounds them.
+const SELU_SCALE: f32 = 1.050_701;
+const SELU_ALPHA: f32 = 1.673_263_2;
+
+impl Activation {
+    /// No change.
+    pub const LINEAR: Self = Self::Elementwise(Elementwise::Linear);
+
+    /// The function of that name in Keras 3, with Keras's default parameters; also `threshold`, which has none, and
+    /// `gelu_tanh`, which Keras calls `gelu` with `approximate=True`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        use Elementwise as E;
+        if let Some(rowwise) = Rowwise::from_name(name) {
+            return Some(Self::Rowwise(rowwise));
+        }
+        Some(Self::Elementwise(match name {
+            "linear" => E::Linear,
+            "relu" => RELU,
+            "relu6" => E::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 },
+            "leaky_relu" => E::Relu { max_value: None, negative_slope: 0.2, threshold: 0.0 },
+            "elu" => E::Elu { alpha: 1.0 },
+            "celu" => E::Celu { alpha: 1.0 },
+            "selu" => E::Selu,
+            "gelu" => E::Gelu,
+            "gelu_tanh" => E::GeluTanh,
+            "sigmoid" => E::Sigmoid,
+            "hard_sigmoid" => E::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 },
+            "silu" | "swish" => E::Silu,
+            "hard_silu" | "hard_swish" => E::HardSilu,
+            "tanh" => E::Tanh,
+            "hard_tanh" => E::HardTanh,
+            "tanh_shrink" => E::TanhShrink,
+            "hard_shrink" => E::HardShrink { threshold: 0.5 },
+            "soft_shrink" => E::SoftShrink { threshold: 0.5 },
+            "threshold" => E::Threshold { threshold: 0.0, value: 0.0 },
+            "softplus" => E::Softplus,
+            "squareplus" => E::Squareplus { b: 4.0 },
+            "softsign" => E::Softsign,
+            "log_sigmoid" => E::LogSigmoid,
+            "mish" => E::Mish,
+            "sparse_plus" => E::SparsePlus,
+            "sparse_sigmoid" => E::SparseSigmoid,
+            "exponential" => E::Exponential,
+            _ => return None,
+        }))
+    }
+
+    /// The name that [`from_name`](Self::from_name) takes, for summaries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elementwise(function) => function.name(),
+            Self::Rowwise(function) => function.name(),
+        }
+    }
+}
+
+impl Elementwise {
+    /// The function's value at `x`: the specification of every kernel.
+    pub fn value(self, x: f32) -> f32 {
+        match self {
+            Self::Linear => x,
+            Self::Relu { max_value, negative_slope, threshold } => {
+                // A NaN fails the first comparison and survives the product, even with slope 0.
+                if x >= threshold {
+                    max_value.map_or(x, |max| x.min(max))
+                } else {
+                    negative_slope * (x - threshold)
+                }
+            }
+            Self::Elu { alpha } if x < 0.0 => alpha * x.exp_m1(),
+            Self::Celu { alpha } if x < 0.0 => alpha * (x / alpha).exp_m1(),
+            Self::Elu { .. } | Self::Celu { .. } => x,
+            Self::Selu => SELU_SCALE * Self::Elu { alpha: SELU_ALPHA }.value(x),
+            Self::Gelu => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => {
+                let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x); // √(2/π)
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Self::Sigmoid => sigmoid(x),
+            Self::HardSigmoid { slope, offset } => (slope * x + offset).clamp(0.0, 1.0),
+            Self::Silu => x * sigmoid(x),
+            Self::HardSilu => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Self::Tanh => x.tanh(),
+            Self::HardTanh => x.clamp(-1.0, 1.0),
+            Self::TanhShrink => x - x.tanh(),
+            Self::HardShrink { threshold } => {
+                if x.abs() <= threshold {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Self::SoftShrink { threshold } => {
+                if x.abs() <= threshold {
+                    0.0
+                } else {
+                    x - threshold.copysign(x)
+                }
+            }
+            Self::Threshold { threshold, value } => {
+                if x <= threshold {
+                    value
+                } else {
+                    x
+                }
+            }
+            Self::Softplus => softplus(x),
+            Self::Squareplus { b } => 0.5 * (x + (x * x + b).sqrt()),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::LogSigmoid => -softplus(-x),
+            Self::Mish => x * softplus(x).tanh(),
+            Self::SparsePlus if x <= -1.0 => 0.0,
+            Self::SparsePlus if x >= 1.0 => x,
+            Self::SparsePlus => 0.25 * (x + 1.0) * (x + 1.0),
+            Self::SparseSigmoid => (0.5 * (x + 1.0)).clamp(0.0, 1.0),
+            Self::Exponential => x.exp(),
+        }
+    }
+
+    /// The function's parameters, in the order the shaders take them; unused ones are 0.
+    pub fn parameters(self) -> [f32; 3] {
+        match self {
+            Self::Relu { max_value, negative_slope, threshold } => {
+                [max_value.unwrap_or(f32::MAX), negative_slope, threshold]
+            }
+            Self::Elu { alpha } | Self::Celu { alpha } => [alpha, 0.0, 0.0],
+            Self::HardSigmoid { slope, offset } => [slope, offset, 0.0],
+            Self::HardShrink { threshold } | Self::SoftShrink { threshold } => [threshold, 0.0, 0.0],
+            Self::Threshold { threshold, value } => [threshold, value, 0.0],
+            Self::Squareplus { b } => [b, 0.0, 0.0],
+            _ => [0.0; 3],
+        }
+    }
+
+    /// The parameters with their names in Keras, leaving out those that are not set.
+    pub fn named_parameters(self) -> Vec<(&'static str, f32)> {
+        match self {
+            Self::Relu { max_value, negative_slope, threshold } => {
+                let mut named = vec![("negative_slope", negative_slope), ("threshold", threshold)];
+                named.extend(max_value.map(|max| ("max_value", max)));
+                named
+            }
+            Self::Elu { alpha } | Self::Celu { alpha } => vec![("alpha", alpha)],
+            Self::HardSigmoid { slope, offset } => vec![("slope", slope), ("offset", offset)],
+            Self::HardShrink { threshold } | Self::SoftShrink { threshold } => vec![("threshold", threshold)],
+            Self::Threshold { threshold, value } => vec![("threshold", threshold), ("value", value)],
+            Self::Squareplus { b } => vec![("b", b)],
+            _ => vec![],
+        }
+    }
+
+    /// Sets one of the [`named_parameters`](Self::named_parameters); false if the function has none of that name.
+    pub fn set_parameter(&mut self, name: &str, value: f32) -> bool {
+        let parameter = match (self, name) {
+            (Self::Relu { max_value, .. }, "max_value") => max_value.insert(value),
+            (Self::Relu { negative_slope, .. }, "negative_slope") => negative_slope,
+            (Self::Relu { threshold, .. }, "threshold") => threshold,
+            (Self::Elu { alpha } | Self::Celu { alpha }, "alpha") => alpha,
+            (Self::HardSigmoid { slope, .. }, "slope") => slope,
+            (Self::HardSigmoid { offset, .. }, "offset") => offset,
+            (Self::HardShrink { threshold } | Self::SoftShrink { threshold }, "threshold") => threshold,
+            (Self::Threshold { threshold, .. }, "threshold") => threshold,
+            (Self::Threshold { value, .. }, "value") => value,
+            (Self::Squareplus { b }, "b") => b,
+            _ => return false,
+        };
+        *parameter = value;
+        true
+    }
+
+    /// The function's name in Keras.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => "relu6",
+            Self::Relu { negative_slope: 0.0, .. } => "relu",
+            Self::Relu { .. } => "leaky_relu",
+            Self::Elu { .. } => "elu",
+            Self::Celu { .. } => "celu",
+            Self::Selu => "selu",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::HardSigmoid { .. } => "hard_sigmoid",
+            Self::Silu => "silu",
+            Self::HardSilu => "hard_silu",
+            Self::Tanh => "tanh",
+            Self::HardTanh => "hard_tanh",
+            Self::TanhShrink => "tanh_shrink",
+            Self::HardShrink { .. } => "hard_shrink",
+            Self::SoftShrink { .. } => "soft_shrink",
+            Self::Threshold { .. } => "threshold",
+            Self::Softplus => "softplus",
+            Self::Squareplus { .. } => "squareplus",
+            Self::Softsign => "softsign",
+            Self::LogSigmoid => "log_sigmoid",
+            Self::Mish => "mish",
+            Self::SparsePlus => "sparse_plus",
+            Self::SparseSigmoid => "sparse_sigmoid",
+            Self::Exponential => "exponential",
+        }
+    }
+}
+
+impl Rowwise {
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Softmax, Self::LogSoftmax, Self::Sparsemax, Self::Glu].into_iter().find(|f| f.name() == name)
+    }
+
+    /// The function's name in Keras.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
+            Self::Sparsemax => "sparsemax",
+            Self::Glu => "glu",
+        }
+    }
+
+    /// Width of the result for a row of `width` values; `None` where the function has none.
+    pub fn output_width(self, width: usize) -> Option<usize> {
+        match self {
+            Self::Glu if width % 2 == 1 => None,
+            Self::Glu => Some(width / 2),
+            _ => Some(width),
+        }
+    }
+
+    /// The function of `row`, written to `out` (of [`output_width`](Self::output_width)): the specification.
+    pub fn apply(self, row: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Softmax => {
+                let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                for (y, x) in out.iter_mut().zip(row) {
+                    *y = (x - max).exp();
+                }
+                let sum: f32 = out.iter().sum();
+                out.iter_mut().for_each(|y| *y /= sum);
+            }
+            Self::LogSoftmax => {
+                let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let log_sum = row.iter().map(|x| (x - max).exp()).sum::<f32>().ln();
+                for (y, x) in out.iter_mut().zip(row) {
+                    *y = (x - max) - log_sum;
+                }
+            }
+            Self::Sparsemax => {
+                let threshold = sparsemax_threshold(row);
+                for (y, x) in out.iter_mut().zip(row) {
+                    *y = if *x <= threshold { 0.0 } else { x - threshold };
+                }
+            }
+            Self::Glu => {
+                let (values, gates) = row.split_at(row.len() / 2);
+                for ((y, value), gate) in out.iter_mut().zip(values).zip(gates) {
+                    *y = value * sigmoid(*gate);
+                }
+            }
+        }
+    }
+}
+
+/// The τ for which the positive parts of `row − τ` sum to 1, by Michelot's algorithm (1986): take the mean excess of
+/// the values still above τ until none falls below it. τ only grows, so this ends; NaN if any value is NaN.
+fn sparsemax_threshold(row: &[f32]) -> f32 {
+    if row.iter().any(|x| x.is_nan()) {
+        return f32::NAN;
+    }
+    let mut threshold = f32::NEG_INFINITY;
+    let mut support = row.len() + 1;
+    loop {
+        let (sum, count) = row.iter().filter(|&&x| x > threshold).fold((0.0, 0), |(s, n), x| (s + x, n + 1));
+        if count >= support {
+            return threshold;
+        }
+        support = count;
+        threshold = (sum - 1.0) / count as f32;
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// ln(1 + eˣ) without overflow for large x.
+fn softplus(x: f32) -> f32 {
+    // Written so that NaN, which `max` drops, comes back through the absolute value.
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        let names = "linear relu relu6 leaky_relu elu celu selu gelu gelu_tanh sigmoid hard_sigmoid silu hard_silu tanh \
+            hard_tanh tanh_shrink hard_shrink soft_shrink \
+            threshold softplus squareplus softsign log_sigmoid mish sparse_plus \
+            sparse_sigmoid exponential softmax log_softmax sparsemax glu";
+        for name in names.split_whitespace() {
+            assert_eq!(Activation::from_name(name).map(Activation::name), Some(name));
+        }
+        assert_eq!(Activation::from_name("relu7"), None);
+    }
+
+    #[test]
+    fn sparsemax_projects_on_the_simplex() {
+        let mut out = [0.0; 3];
+        Rowwise::Sparsemax.apply(&[1.0, 0.5, -1.0], &mut out);
+        assert_eq!(out, [0.75, 0.25, 0.0]);
+        Rowwise::Sparsemax.apply(&[f32::NAN, 0.0, 1.0], &mut out);
+        assert!(out.iter().all(|y| y.is_nan()));
+    }
+
+    #[test]
+    fn extreme_arguments_stay_finite() {
+        for function in
+            [Elementwise::Softplus, Elementwise::LogSigmoid, Elementwise::Mish, Elementwise::Sigmoid]
+        {
+            assert!([-1e4, 1e4].iter().all(|&x| function.value(x).is_finite()), "{function:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Runs a neural network on the user's side of the network.
+//!
+//! ```text
+//! files (name → bytes)
+//!     │  format::read: detect by content
+//!     ▼
+//!   Model   plain data: layers, weights, shapes  ◄── Session
+//!     │  Plan::compile: shapes, fusion, slots          ▲
+//!     ▼                                                │
+//!   Plan    plain data: steps over buffer slots ──► Executor ──► values
+//!                                                  Cpu | Gpu
+//! ```
+//!
+//! Two WebAssembly modules are built from this crate. The *engine* (feature `engine`) plans and runs models and reads
+//! one file format, the [container](format::container). The *formats* module (feature `formats`) turns the files of
+//! other tools into that container, in a memory of its own. A native build has both.
+
+#![deny(unsafe_code, missing_docs)]
+
+pub mod activation;
+mod error;
+pub mod format;
+pub mod model;
+mod tensor;
+
+#[cfg(feature = "engine")]
+pub mod backend;
+#[cfg(feature = "engine")]
+pub mod cpu;
+#[cfg(feature = "engine")]
+pub mod gpu;
+#[cfg(feature = "engine")]
+pub mod plan;
+#[cfg(feature = "engine")]
+pub mod session;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+pub use activation::{Activation, Elementwise, Rowwise};
+pub use error::{Context, Error, ErrorKind, Result};
+pub use model::{Layer, LayerKind, Model, Node};
+#[cfg(feature = "engine")]
+pub use plan::{Kernel, Plan, Port, Step};
+#[cfg(feature = "engine")]
+pub use session::Session;
+pub use tensor::Tensor;

@@ -1,0 +1,185 @@
+//! A model ready to predict: its plan, and the executors that run it.
+
+use crate::{
+    Error, Model, Plan, Result,
+    backend::{Device, DeviceKind, DeviceReport, prepare_gpu},
+    cpu::CpuExecutor,
+    format::container,
+    gpu::GpuExecutor,
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+/// A model on its devices.
+///
+/// ```
+/// # pollster::block_on(async {
+/// use nearside::{Activation, Layer, LayerKind, Model, Session, Tensor, backend::Device};
+/// let kernel = Tensor::new(vec![2, 1], vec![1.0, -1.0])?;
+/// let model = Model::sequential("difference", vec![
+///     Layer::new("x", LayerKind::Input { shape: vec![2] }),
+///     Layer::new("d", LayerKind::Dense { kernel, bias: None, activation: Activation::LINEAR }),
+/// ])?;
+/// let session = Session::open(model, Device::Cpu).await?;
+/// assert_eq!(session.predict(&[&[5.0, 3.0, 1.0, 1.0]], None).await?, [[2.0, 0.0]]);
+/// # Ok::<(), nearside::Error>(()) }).unwrap();
+/// ```
+pub struct Session {
+    model: Model,
+    plan: Plan,
+    device: Cell<Device>,
+    cpu: RefCell<CpuExecutor>,
+    gpu: RefCell<Option<Rc<GpuExecutor>>>,
+    report: RefCell<DeviceReport>,
+}
+
+impl Session {
+    /// Puts a model on the device asked for.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`]; `Device` when the GPU was asked for by name and is not to be had.
+    pub async fn open(model: Model, device: Device) -> Result<Self> {
+        let session = Self::from_model(model)?;
+        session.choose(device).await?;
+        Ok(session)
+    }
+
+    /// Puts a model on the CPU.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn from_model(model: Model) -> Result<Self> {
+        let plan = Plan::compile(&model)?;
+        let cpu = CpuExecutor::prepare(&model, &plan)?;
+        Ok(Self {
+            model,
+            plan,
+            device: Cell::new(Device::Cpu),
+            cpu: RefCell::new(cpu),
+            gpu: RefCell::default(),
+            report: RefCell::new(DeviceReport::cpu("asked for by name")),
+        })
+    }
+
+    /// Changes the device that answers when none is named.
+    ///
+    /// # Errors
+    /// `Device` when the GPU is asked for by name and is not to be had; the session then stays as it was.
+    pub async fn choose(&self, device: Device) -> Result<()> {
+        let report = match device {
+            Device::Cpu => DeviceReport::cpu("asked for by name"),
+            Device::Gpu => DeviceReport::gpu("asked for by name", self.gpu().await?.adapter_name()),
+            Device::Auto => match self.gpu().await {
+                Ok(gpu) => DeviceReport::gpu("there is a GPU adapter", gpu.adapter_name()),
+                Err(error) => DeviceReport::cpu(error.to_string()),
+            },
+        };
+        self.device.set(device);
+        self.report.replace(report);
+        Ok(())
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The plan its executors run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device that answers when none is named.
+    pub fn device(&self) -> DeviceReport {
+        self.report.borrow().clone()
+    }
+
+    /// The model's outputs for a batch. `inputs` holds one row-major slice (samples × values of a sample) for each
+    /// of the model's inputs; `device` overrides the session's own for this call.
+    ///
+    /// On [`Device::Auto`] a GPU that fails is given up: the CPU answers, this time and from then on, and
+    /// [`device`](Self::device) says why.
+    ///
+    /// # Errors
+    /// `Shape` for an empty batch or inputs of the wrong length, `Device` when the GPU was asked for by name and
+    /// fails, `Memory` when the results cannot be allocated.
+    pub async fn predict(&self, inputs: &[&[f32]], device: Option<DeviceKind>) -> Result<Vec<Vec<f32>>> {
+        let rows = self.samples(inputs)?;
+        let kind = device.unwrap_or(self.report.borrow().kind);
+        if kind == DeviceKind::Cpu {
+            return self.cpu.borrow_mut().run(inputs, rows);
+        }
+        let answer = match self.gpu().await {
+            Ok(gpu) => gpu.run(inputs, rows).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Err(error) if device.is_none() && self.device.get() == Device::Auto => {
+                self.gpu.take();
+                self.report.replace(DeviceReport::cpu(format!("the GPU failed: {error}")));
+                self.cpu.borrow_mut().run(inputs, rows)
+            }
+            answer => answer,
+        }
+    }
+
+    /// [`predict`](Self::predict) on the CPU, at once.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_sync(&self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let rows = self.samples(inputs)?;
+        self.cpu.borrow_mut().run(inputs, rows)
+    }
+
+    /// The model as a container file.
+    ///
+    /// # Errors
+    /// As [`container::write`].
+    pub fn save(&self) -> Result<Vec<u8>> {
+        container::write(&self.model)
+    }
+
+    /// The GPU executor, made when it is first needed.
+    async fn gpu(&self) -> Result<Rc<GpuExecutor>> {
+        if let Some(gpu) = self.gpu.borrow().clone() {
+            return Ok(gpu);
+        }
+        let gpu = Rc::new(prepare_gpu(&self.model, &self.plan).await?);
+        self.gpu.replace(Some(gpu.clone()));
+        Ok(gpu)
+    }
+
+    /// Number of samples that every input holds.
+    fn samples(&self, inputs: &[&[f32]]) -> Result<usize> {
+        let ports = &self.plan.inputs;
+        if inputs.len() != ports.len() {
+            let message = format!("{} inputs given, the model has {}", inputs.len(), ports.len());
+            return Err(Error::shape(message));
+        }
+        let mut samples = None;
+        for (port, input) in ports.iter().zip(inputs) {
+            let width = port.width();
+            if input.is_empty() {
+                return Err(Error::shape("the batch is empty; give at least one sample").tensor(&port.name));
+            }
+            if input.len() % width != 0 {
+                return Err(Error::shape(format!(
+                    "{} values given, a multiple of {width} needed: a sample has shape {:?}",
+                    input.len(),
+                    port.shape
+                ))
+                .tensor(&port.name));
+            }
+            let rows = input.len() / width;
+            let first = *samples.get_or_insert(rows);
+            if first != rows {
+                let message = format!("{rows} samples given, and {first} for the input before");
+                return Err(Error::shape(message).tensor(&port.name));
+            }
+        }
+        samples.ok_or_else(|| Error::shape("the model has no inputs"))
+    }
+}

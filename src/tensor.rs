@@ -1,0 +1,67 @@
+//! Dense float tensors with checked sizes.
+
+use crate::{Error, Result};
+
+/// Row-major `f32` values and their shape.
+///
+/// ```
+/// let tensor = nearside::Tensor::new(vec![2, 3], vec![1.0; 6])?;
+/// assert_eq!(tensor.shape(), [2, 3]);
+/// # Ok::<(), nearside::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    /// Pairs a shape with its values.
+    ///
+    /// # Errors
+    /// `Shape` when `data` does not hold exactly the shape's number of elements.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        let expected = element_count(&shape)?;
+        if data.len() != expected {
+            let len = data.len();
+            return Err(Error::shape(format!("shape {shape:?} needs {expected} values, {len} given")));
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// Length of each axis, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values, row-major.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values alone.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+}
+
+/// Number of elements of a shape.
+///
+/// # Errors
+/// `Shape` when the product overflows.
+pub fn element_count(shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |count, &axis| count.checked_mul(axis))
+        .ok_or_else(|| Error::shape(format!("shape {shape:?} has more elements than can be addressed")))
+}
+
+/// A zeroed buffer, or a `Memory` error where the allocator would abort.
+pub fn zeroed(len: usize) -> Result<Vec<f32>> {
+    let mut data = Vec::new();
+    data.try_reserve_exact(len).map_err(|_| {
+        Error::memory(format!("{} MB could not be allocated; use a smaller batch", len / 250_000 + 1))
+    })?;
+    data.resize(len, 0.0);
+    Ok(data)
+}

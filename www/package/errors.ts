@@ -1,0 +1,59 @@
+/** What went wrong, for programs to branch on. */
+export type ErrorKind =
+  /** The bytes are damaged, truncated, or not a model file. */
+  | 'format'
+  /** The file is sound but uses something nearside does not implement. */
+  | 'unsupported'
+  /** A tensor has the wrong number of elements or dimensions. */
+  | 'shape'
+  /** An argument has a value outside its domain. */
+  | 'value'
+  /** A file could not be fetched. */
+  | 'network'
+  /** A file is not the one that was expected. */
+  | 'integrity'
+  /** The device asked for is missing, or was lost. */
+  | 'device'
+  /** More memory is needed than there is. */
+  | 'memory'
+  /** The caller's signal was aborted. */
+  | 'aborted'
+  /** The model was disposed of. */
+  | 'disposed'
+  /** A fault in nearside itself: please report it. Models loaded before it must be loaded again. */
+  | 'internal';
+
+/** Where it went wrong, as far as that is known. */
+export interface ErrorContext {
+  /** Name of the layer. */
+  layer?: string;
+  /** Name of the tensor, as the file spells it, or of the model's input. */
+  tensor?: string;
+  /** Byte offset in the file. */
+  offset?: number;
+  /** Address of the file. */
+  url?: string;
+}
+
+/** Every error that nearside throws. */
+export class NearsideError extends Error {
+  override readonly name = 'NearsideError';
+  readonly kind: ErrorKind;
+  readonly context: ErrorContext;
+
+  constructor(kind: ErrorKind, message: string, context: ErrorContext = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+    this.context = context;
+  }
+}
+
+/** What the WebAssembly modules throw: a plain object, which has no prototype to check. */
+export function isPlainError(thrown: unknown): thrown is { kind: ErrorKind; message: string; context: ErrorContext } {
+  return typeof thrown === 'object' && thrown !== null && !(thrown instanceof Error) && 'kind' in thrown;
+}
+
+/** Throws `aborted` if the signal is. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason });
+}

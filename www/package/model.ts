@@ -1,0 +1,216 @@
+import { type Engine, guard, guardAsync } from './engine.js';
+import { NearsideError, throwIfAborted } from './errors.js';
+import { type ModelInput, toArrays } from './input.js';
+import { Tensor } from './tensor.js';
+
+/** An input or output of a model. */
+export interface TensorSpec {
+  name: string;
+  /** `null` is the batch. */
+  shape: (number | null)[];
+  dtype: 'float32';
+}
+
+/** A layer of a model. */
+export interface LayerInfo {
+  name: string;
+  /** Class name in Keras. */
+  type: string;
+  outputShape: (number | null)[];
+  parameterCount: number;
+  activation?: string;
+}
+
+/** Which device computes, and why. */
+export interface DeviceReport {
+  kind: 'cpu' | 'gpu';
+  /** Why this device, in a sentence. */
+  reason: string;
+  /** Vector instructions of the CPU build. */
+  simd: string;
+  /** The GPU's name, where it is used. */
+  adapter?: string;
+}
+
+export interface PredictOptions {
+  /** Samples computed at once; all of them unless given. */
+  batchSize?: number;
+  /** Stops between two batches. */
+  signal?: AbortSignal;
+  /** Overrides the model's own device for this call. */
+  device?: 'cpu' | 'gpu';
+}
+
+/** The model's output, or for a model with several, each by its name. */
+export type ModelOutput = Tensor | { [outputName: string]: Tensor };
+
+interface EngineInfo {
+  name: string;
+  inputs: { name: string; shape: number[] }[];
+  outputs: { name: string; shape: number[] }[];
+  layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
+  parameterCount: number;
+}
+
+/** A model ready to predict. Made by `load`. */
+export class Model {
+  readonly name: string;
+  readonly inputs: TensorSpec[];
+  readonly outputs: TensorSpec[];
+  readonly layers: LayerInfo[];
+  /** Number of weights. */
+  readonly parameterCount: number;
+  #engine: Engine | undefined;
+  #device: DeviceReport;
+  #listeners = new Set<(report: DeviceReport) => void>();
+
+  /** @internal Use `load`. */
+  constructor(engine: Engine) {
+    const info = guard(() => engine.info()) as EngineInfo;
+    const spec = ({ name, shape }: { name: string; shape: number[] }): TensorSpec => {
+      return { name, shape: [null, ...shape], dtype: 'float32' };
+    };
+    this.#engine = engine;
+    this.#device = guard(() => engine.device()) as DeviceReport;
+    this.name = info.name;
+    this.inputs = info.inputs.map(spec);
+    this.outputs = info.outputs.map(spec);
+    this.layers = info.layers.map((layer) => ({ ...layer, outputShape: [null, ...layer.outputShape] }));
+    this.parameterCount = info.parameterCount;
+  }
+
+  /** Which device answers, and why. It changes when a GPU fails that was chosen automatically. */
+  get device(): DeviceReport {
+    return this.#device;
+  }
+
+  /**
+   * The model's output for a batch of samples.
+   *
+   * @param x Samples × features, row-major: a typed array, nested arrays, a `Tensor`; `{ [inputName]: … }` for a model
+   * with several inputs. NaN in gives NaN out.
+   * @returns A `Tensor` of samples × outputs. For a model with several outputs it is `{ [outputName]: Tensor }`, which
+   * TypeScript is told by `predict<Record<string, Tensor>>(x)`.
+   * @throws `shape` for an empty batch or values that do not divide into samples, `value` for anything but numbers,
+   * `device` when a GPU asked for by name is missing or fails, `memory`, `aborted`, `disposed`.
+   */
+  async predict<Output extends ModelOutput = Tensor>(x: ModelInput, options: PredictOptions = {}): Promise<Output> {
+    throwIfAborted(options.signal);
+    const arrays = this.#arrays(x);
+    const batches = this.#batches(arrays, options.batchSize);
+    const answers: Float32Array[][] = [];
+    for (const batch of batches) {
+      throwIfAborted(options.signal);
+      answers.push(await this.#predictBatch(batch, options.device));
+    }
+    return this.#tensors(concatenate(answers)) as Output;
+  }
+
+  /** `predict` on the CPU, at once. */
+  predictSync<Output extends ModelOutput = Tensor>(x: ModelInput): Output {
+    const arrays = this.#arrays(x);
+    return this.#tensors(guard(() => this.#live().predictSync(arrays))) as Output;
+  }
+
+  /** A table of the layers, for people. */
+  summary(): string {
+    return guard(() => this.#live().summary());
+  }
+
+  /**
+   * The model as a file. `'safetensors'` is nearside's own format: it loads with the engine alone.
+   * @throws `unsupported` for any other format.
+   */
+  async save(format: 'safetensors'): Promise<Uint8Array> {
+    if (format !== 'safetensors') {
+      throw new NearsideError('unsupported', `the format '${String(format)}' cannot be written yet; use 'safetensors'`);
+    }
+    return guard(() => this.#live().save());
+  }
+
+  /** Calls `listener` with the new report whenever the device changes. @returns A function that stops it. */
+  on(event: 'device', listener: (report: DeviceReport) => void): () => void {
+    if (event !== 'device') throw new NearsideError('value', `there is no event '${String(event)}'; use 'device'`);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Frees the model's memory. Predictions in flight are still answered. */
+  dispose(): void {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    if (engine) guard(() => engine.free());
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #live(): Engine {
+    if (this.#engine) return this.#engine;
+    throw new NearsideError('disposed', `the model '${this.name}' was disposed of; load it again`);
+  }
+
+  #arrays(x: ModelInput): Float32Array[] {
+    this.#live();
+    return toArrays(x, this.inputs.map((input) => input.name));
+  }
+
+  async #predictBatch(batch: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {
+    const engine = this.#live();
+    if (device !== undefined && device !== 'cpu' && device !== 'gpu') {
+      throw new NearsideError('value', `there is no device '${String(device)}'; use 'cpu' or 'gpu'`);
+    }
+    // On the CPU there is nothing to wait for, and a fault reaches the guard.
+    if ((device ?? this.#device.kind) === 'cpu') return guard(() => engine.predictSync(batch));
+    const answer = await guardAsync(() => engine.predict(batch, device));
+    this.#reportChanges(engine);
+    return answer;
+  }
+
+  #reportChanges(engine: Engine): void {
+    if (engine !== this.#engine) return;
+    const report = guard(() => engine.device()) as DeviceReport;
+    if (report.kind === this.#device.kind) return;
+    this.#device = report;
+    this.#listeners.forEach((listener) => listener(report));
+  }
+
+  /** Splits every input into batches of `batchSize` samples. */
+  #batches(arrays: Float32Array[], batchSize: number | undefined): Float32Array[][] {
+    if (batchSize === undefined) return [arrays];
+    if (!Number.isInteger(batchSize) || batchSize < 1) {
+      throw new NearsideError('value', `batchSize is ${batchSize}; give a whole number from 1`);
+    }
+    const widths = this.inputs.map((input) => width(input));
+    const samples = Math.max(1, ...arrays.map((array, i) => Math.ceil(array.length / widths[i]!)));
+    return Array.from({ length: Math.ceil(samples / batchSize) }, (_, batch) => {
+      const [from, to] = [batch * batchSize, (batch + 1) * batchSize];
+      return arrays.map((array, i) => array.subarray(from * widths[i]!, to * widths[i]!));
+    });
+  }
+
+  #tensors(arrays: Float32Array[]): ModelOutput {
+    const tensors = this.outputs.map((output, i) => {
+      const data = arrays[i]!;
+      return new Tensor(data, [data.length / width(output), ...(output.shape.slice(1) as number[])]);
+    });
+    if (tensors.length === 1) return tensors[0]!;
+    return Object.fromEntries(this.outputs.map((output, i) => [output.name, tensors[i]!]));
+  }
+}
+
+/** Values a sample. */
+function width(spec: TensorSpec): number {
+  return (spec.shape.slice(1) as number[]).reduce((product, axis) => product * axis, 1);
+}
+
+function concatenate(batches: Float32Array[][]): Float32Array[] {
+  if (batches.length === 1) return batches[0]!;
+  return batches[0]!.map((_, output) => {
+    const parts = batches.map((batch) => batch[output]!);
+    const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+    parts.reduce((offset, part) => (whole.set(part, offset), offset + part.length), 0);
+    return whole;
+  });
+}

@@ -1,0 +1,64 @@
+/**
+ * Runs a Keras model in the user's own browser.
+ *
+ * ```js
+ * import { load } from 'nearside';
+ * const model = await load('model.h5');
+ * const probabilities = await model.predict(pixels);
+ * ```
+ */
+import { Engine, convert, detect, guard, guardAsync, startEngine } from './engine.js';
+import { NearsideError, throwIfAborted } from './errors.js';
+import { Model } from './model.js';
+import { type FetchOptions, type ModelSource, readSource } from './source.js';
+
+export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
+export type { InputValues, ModelInput } from './input.js';
+export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, TensorSpec } from './model.js';
+export type { FetchOptions, ModelSource } from './source.js';
+export { Tensor, type NestedArray } from './tensor.js';
+
+export interface LoadOptions extends FetchOptions {
+  /**
+   * `'auto'`, the default, uses the GPU through WebGPU where there is one, and else the CPU: `model.device` says
+   * which, and why. `'gpu'` fails where there is none.
+   */
+  device?: 'auto' | 'cpu' | 'gpu';
+}
+
+/** Enough of a file to know its format: HDF5 may begin after a user block of some kilobytes. */
+const DETECTED_BYTES = 64 * 1024;
+
+const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit'];
+
+/**
+ * Loads a model from the file exactly as the training script saved it: Keras's `model.save('model.h5')`, or nearside's
+ * own `.safetensors`. The format is found from the content.
+ *
+ * @throws `network` when the file can't be fetched, `format` when it is damaged or no model, `unsupported` when it has
+ * layers nearside does not run, `shape` when weights do not fit, `integrity`, `device`, `memory`, `aborted`.
+ */
+export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option));
+  if (unknown !== undefined) {
+    throw new NearsideError('value', `there is no option '${unknown}'; the options are ${OPTIONS.join(', ')}`);
+  }
+  const device = options.device ?? 'auto';
+  if (!['auto', 'cpu', 'gpu'].includes(device)) {
+    throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
+  }
+  // The engine and the file travel at the same time.
+  const [bytes] = await Promise.all([readSource(source, options), startEngine()]);
+  throwIfAborted(options.signal);
+  const format = guard(() => detect(bytes.subarray(0, DETECTED_BYTES)));
+  const container = format === 'container' ? bytes : await convert(bytes);
+  const engine = guard(() => new Engine(container));
+  try {
+    if (device !== 'cpu') await guardAsync(() => engine.choose(device));
+    throwIfAborted(options.signal);
+    return new Model(engine);
+  } catch (error) {
+    engine.free();
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+import { NearsideError, throwIfAborted } from './errors.js';
+import { platform } from './platform.js';
+
+/** Where a model file comes from. A string is an address, or in Node also a path. */
+export type ModelSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array;
+
+export interface FetchOptions {
+  /** Called as bytes arrive. `total` is 0 where the server does not say. */
+  onProgress?: (progress: { loaded: number; total: number }) => void;
+  /** Stops the download. */
+  signal?: AbortSignal;
+  /** Subresource Integrity of the file, such as `sha384-…`; another file is refused before it is parsed. */
+  integrity?: string;
+  /** Passed to `fetch`: headers, credentials, mode… */
+  requestInit?: RequestInit;
+}
+
+/** The bytes of a model file. */
+export async function readSource(source: ModelSource, options: FetchOptions): Promise<Uint8Array> {
+  throwIfAborted(options.signal);
+  const bytes = await readBytes(source, options);
+  if (options.integrity !== undefined) await checkIntegrity(bytes, options.integrity);
+  return bytes;
+}
+
+async function readBytes(source: ModelSource, options: FetchOptions): Promise<Uint8Array> {
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+  if (source instanceof Response) return readResponse(source, source.url, options);
+  if (typeof source !== 'string' && !(source instanceof URL)) {
+    throw new NearsideError('value', 'the source is not an address, a Response, a Blob, an ArrayBuffer or a Uint8Array');
+  }
+  const local = await platform.readFile?.(source);
+  return local ?? readResponse(await fetchUrl(source, options), String(source), options);
+}
+
+async function fetchUrl(url: string | URL, options: FetchOptions): Promise<Response> {
+  try {
+    return await fetch(url, { ...options.requestInit, signal: options.signal ?? null });
+  } catch (cause) {
+    throwIfAborted(options.signal);
+    throw new NearsideError('network', `${url} could not be fetched: ${message(cause)}`, { url: String(url) }, { cause });
+  }
+}
+
+async function readResponse(response: Response, url: string, options: FetchOptions): Promise<Uint8Array> {
+  const context = { url };
+  if (!response.ok) {
+    const status = `${response.status} ${response.statusText}`.trim();
+    throw new NearsideError('network', `${url} answered ${status}; check the address`, context);
+  }
+  if (response.headers.get('content-type')?.startsWith('text/html')) {
+    const reason = 'a web page, not a model file; check the address, and that the server has the file';
+    throw new NearsideError('network', `${url} answered ${reason}`, context);
+  }
+  // A compressed answer arrives longer than its content-length, which is then of no use.
+  const encoded = response.headers.has('content-encoding');
+  const total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
+  try {
+    const chunks: Uint8Array[] = [];
+    let loaded = 0;
+    for (const reader = response.body!.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      loaded += value.length;
+      options.onProgress?.({ loaded, total });
+    }
+    return join(chunks, loaded);
+  } catch (cause) {
+    throwIfAborted(options.signal);
+    throw new NearsideError('network', `${url} broke off: ${message(cause)}`, context, { cause });
+  }
+}
+
+function join(chunks: Uint8Array[], length: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+/** Checks https://www.w3.org/TR/SRI/ metadata: of several hashes, one of the strongest algorithm must match. */
+async function checkIntegrity(bytes: Uint8Array, integrity: string): Promise<void> {
+  const hashes = integrity.trim().split(/\s+/).map((entry) => /^sha(256|384|512)-([A-Za-z0-9+/]+={0,2})(\?.*)?$/.exec(entry));
+  const strongest = hashes.reduce((best, hash) => (Number(hash?.[1] ?? 0) > best ? Number(hash![1]) : best), 0);
+  if (strongest === 0) {
+    throw new NearsideError('value', `the integrity '${integrity}' is not of the form sha384-BASE64`);
+  }
+  const digest = await crypto.subtle.digest(`SHA-${strongest}`, bytes as Uint8Array<ArrayBuffer>);
+  const actual = btoa(String.fromCharCode(...new Uint8Array(digest)));
+  if (!hashes.some((hash) => Number(hash?.[1]) === strongest && hash?.[2] === actual)) {
+    throw new NearsideError('integrity', `the file is not the one expected: it has sha${strongest}-${actual}`);
+  }
+}
+
+function message(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,74 @@
+import { load, type Model } from './nearside/nearside.js';
+import { find } from './dom.js';
+import { clearError, showError } from './errors.js';
+import { bytes, percent } from './format.js';
+
+/** The drop zone and the file button: reads a person's own model, the newest file winning. */
+export class OwnModel {
+  readonly #zone = find('drop');
+  readonly #state = find('drop-state');
+  #reading: AbortController | null = null;
+
+  constructor(private readonly onModel: (model: Model, file: string) => void) {
+    const input = find<HTMLInputElement>('file');
+    input.addEventListener('change', () => {
+      void this.#take(input.files);
+      input.value = ''; // so that the same file can be chosen again
+    });
+    this.#catchDrops();
+  }
+
+  /** A file dropped anywhere counts: missing the zone would make the browser leave the page for the file. */
+  #catchDrops(): void {
+    let inside = 0;
+    const hover = (change: number): void => {
+      inside = Math.max(0, inside + change);
+      this.#zone.classList.toggle('over', inside > 0);
+    };
+    const files = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false;
+    addEventListener('dragenter', (event) => files(event) && hover(1));
+    addEventListener('dragleave', (event) => files(event) && hover(-1));
+    addEventListener('dragover', (event) => files(event) && event.preventDefault());
+    addEventListener('drop', (event) => {
+      if (!files(event)) return;
+      event.preventDefault();
+      hover(-Infinity);
+      void this.#take(event.dataTransfer?.files ?? null);
+    });
+  }
+
+  async #take(files: FileList | null): Promise<void> {
+    const file = files?.[0];
+    if (!file) return;
+    clearError();
+    if (files.length > 1) {
+      return showError(
+        this.#zone,
+        new Error('Choose the one file that holds the whole model.'),
+        'That was more than one file',
+      );
+    }
+    this.#reading?.abort();
+    const reading = (this.#reading = new AbortController());
+    this.#say(`Reading ${file.name}, ${bytes(file.size)}…`);
+    try {
+      const model = await load(file, {
+        signal: reading.signal,
+        onProgress: ({ loaded, total }) => {
+          if (total) this.#say(`Reading ${file.name}, ${percent(loaded / total)}…`);
+        },
+      });
+      if (reading.signal.aborted) return model.dispose();
+      this.#say('');
+      this.onModel(model, file.name);
+    } catch (error) {
+      if (reading.signal.aborted) return;
+      this.#say('');
+      showError(this.#zone, error);
+    }
+  }
+
+  #say(text: string): void {
+    this.#state.textContent = text;
+  }
+}
