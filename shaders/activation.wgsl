@@ -32,7 +32,7 @@ fn activation(x: f32) -> f32 {
         case 15u { return soft_shrink(x, P0); }
         case 16u { return select(x, P1, x <= P0); } // threshold
         case 17u { return softplus(x); }
-        case 18u { return 0.5 * (x + sqrt(x * x + P0)); } // squareplus
+        case 18u { return squareplus(x); }
         case 19u { return x / (1.0 + abs(x)); } // softsign
         case 20u { return -softplus(-x); } // log_sigmoid
         case 21u { return x * hyperbolic_tangent(softplus(x)); } // mish
@@ -71,6 +71,15 @@ fn celu(x: f32, alpha: f32) -> f32 {
 fn gelu_tanh(x: f32) -> f32 {
     let inner = 0.7978846 * (x + 0.044715 * x * x * x); // √(2/π)
     return 0.5 * x * (1.0 + hyperbolic_tangent(inner));
+}
+
+fn squareplus(x: f32) -> f32 {
+    let root = sqrt(x * x + P0);
+    // The same below zero, without the difference of two numbers that nearly cancel.
+    if x < 0.0 {
+        return 0.5 * P0 / (root - x);
+    }
+    return 0.5 * (x + root);
 }
 
 fn soft_shrink(x: f32, threshold: f32) -> f32 {

@@ -17,7 +17,6 @@
 
 #![deny(unsafe_code, missing_docs)]
 
-pub mod activation;
 mod error;
 pub mod format;
 pub mod model;
@@ -36,9 +35,9 @@ pub mod session;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use activation::{Activation, Elementwise, Rowwise};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use model::{Layer, LayerKind, Model, Node};
+pub use nearside_kernels::{Activation, Elementwise, Rowwise};
 #[cfg(feature = "engine")]
 pub use plan::{Kernel, Plan, Port, Step};
 #[cfg(feature = "engine")]

@@ -240,25 +240,23 @@ impl LayerKind {
                 }
                 let mut shape = input.to_vec();
                 shape[input.len() - 1] = units;
-                activation.output_shape(shape)
+                activated_shape(*activation, shape)
             }
-            Self::Activation(activation) => activation.output_shape(input.to_vec()),
+            Self::Activation(activation) => activated_shape(*activation, input.to_vec()),
             Self::Flatten => Ok(vec![element_count(input)?]),
             Self::Dropout { .. } => Ok(input.to_vec()),
         }
     }
 }
 
-impl Activation {
-    fn output_shape(self, mut shape: Vec<usize>) -> Result<Vec<usize>> {
-        let Self::Rowwise(function) = self else { return Ok(shape) };
-        let name = function.name();
-        let Some(last) = shape.last_mut() else {
-            return Err(Error::shape(format!("{name} needs an axis besides the batch")));
-        };
-        *last = function
-            .output_width(*last)
-            .ok_or_else(|| Error::shape(format!("{name} halves the last axis, which has {last} values")))?;
-        Ok(shape)
-    }
+fn activated_shape(activation: Activation, mut shape: Vec<usize>) -> Result<Vec<usize>> {
+    let Activation::Rowwise(function) = activation else { return Ok(shape) };
+    let name = function.name();
+    let Some(last) = shape.last_mut() else {
+        return Err(Error::shape(format!("{name} needs an axis besides the batch")));
+    };
+    *last = function
+        .output_width(*last)
+        .ok_or_else(|| Error::shape(format!("{name} halves the last axis, which has {last} values")))?;
+    Ok(shape)
 }

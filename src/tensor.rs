@@ -57,6 +57,7 @@ pub fn element_count(shape: &[usize]) -> Result<usize> {
 }
 
 /// A zeroed buffer, or a `Memory` error where the allocator would abort.
+#[cfg(feature = "engine")]
 pub fn zeroed(len: usize) -> Result<Vec<f32>> {
     let mut data = Vec::new();
     data.try_reserve_exact(len).map_err(|_| {

@@ -123,22 +123,15 @@ mod engine {
             self.0.model().summary().map_err(to_js_error)
         }
 
-        /// The outputs for a batch, as a promise of one array for each output.
-        pub fn predict(&self, inputs: Vec<Float32Array>, device: Option<String>) -> Promise {
+        /// The outputs for a batch, as a promise of one array for each output: on the GPU if `on_gpu`, else on the
+        /// device that was chosen.
+        pub fn predict(&self, inputs: Vec<Float32Array>, on_gpu: bool) -> Promise {
             let session = self.0.clone();
             future_to_promise(async move {
-                let kind = match device.as_deref() {
-                    None => None,
-                    Some("cpu") => Some(DeviceKind::Cpu),
-                    Some("gpu") => Some(DeviceKind::Gpu),
-                    Some(other) => {
-                        let message = format!("there is no device '{other}'; use 'cpu' or 'gpu'");
-                        return Err(to_js_error(Error::value(message)));
-                    }
-                };
                 let inputs: Vec<Vec<f32>> = inputs.iter().map(Float32Array::to_vec).collect();
                 let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-                let outputs = session.predict(&inputs, kind).await.map_err(to_js_error)?;
+                let device = on_gpu.then_some(DeviceKind::Gpu);
+                let outputs = session.predict(&inputs, device).await.map_err(to_js_error)?;
                 Ok(to_arrays(&outputs).into())
             })
         }

@@ -1,5 +1,8 @@
 //! Keras's `.h5` files give the model that Keras saved, whichever Keras and whichever HDF5 wrote them.
-#![cfg(feature = "formats")]
+#![cfg(all(feature = "formats", not(target_arch = "wasm32")))]
+
+#[cfg(feature = "engine")]
+mod recorded;
 
 use nearside::{Activation, Elementwise, LayerKind, Model, Rowwise, format};
 
@@ -219,50 +222,10 @@ fn keras_1_files_have_an_input_of_their_own() {
 #[cfg(feature = "engine")]
 mod predictions {
     use super::*;
-    use nearside::Session;
-    use npyz::npz::NpzArchive;
-    use std::io::Cursor;
+    use nearside::backend::DeviceKind;
 
-    struct Recorded(NpzArchive<Cursor<Vec<u8>>>);
-
-    impl Recorded {
-        fn open(name: &str) -> Self {
-            Self(NpzArchive::new(Cursor::new(bytes(name))).unwrap())
-        }
-
-        /// The values of an array; where there is only one, its name is empty.
-        fn array(&mut self, kind: &str, name: &str, only: bool) -> Vec<f32> {
-            let name = format!("{kind}:{}", if only { "" } else { name });
-            let array = self.0.by_name(&name).unwrap().unwrap_or_else(|| panic!("no array '{name}'"));
-            array.into_vec().unwrap()
-        }
-    }
-
-    /// Each output of the model against Keras's, within `tolerance · max(1, |y|)`.
-    fn compare(file: &str, recorded: &str, tolerance: f32) {
-        let model = model(file);
-        let mut recorded = Recorded::open(recorded);
-        let inputs: Vec<usize> = model.input_nodes().collect();
-        let only = inputs.len() == 1;
-        let inputs: Vec<Vec<f32>> =
-            inputs.iter().map(|&node| recorded.array("in", model.node_name(node), only)).collect();
-        let values: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        let outputs = model.outputs.clone();
-        let names: Vec<String> = outputs.iter().map(|&node| model.node_name(node).to_string()).collect();
-        let answers = Session::from_model(model).unwrap().predict_sync(&values).unwrap();
-        assert_eq!(answers.len(), names.len(), "{file}");
-        for (name, answer) in names.iter().zip(&answers) {
-            let expected = recorded.array("out", name, names.len() == 1);
-            assert_eq!(answer.len(), expected.len(), "{file}: {name}");
-            assert!(!expected.is_empty());
-            for (index, (a, b)) in answer.iter().zip(&expected).enumerate() {
-                // False for NaN, so that fails too.
-                assert!(
-                    (a - b).abs() <= tolerance * b.abs().max(1.0),
-                    "{file}: {name}[{index}]: {a}, Keras has {b}"
-                );
-            }
-        }
+    fn compare(file: &str, npz: &str, tolerance: f32) {
+        pollster::block_on(recorded::compare(file, model(file), bytes(npz), DeviceKind::Cpu, tolerance));
     }
 
     #[test]

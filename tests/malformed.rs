@@ -1,6 +1,8 @@
 //! Damaged and hostile files end in a typed error that says where, within a bounded time: never in a panic, a hang or
 //! an allocation of what a file merely claims.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 use nearside::{Activation, Error, ErrorKind, Layer, LayerKind, Model, Tensor, format};
 use std::time::{Duration, Instant};
 

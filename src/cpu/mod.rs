@@ -1,13 +1,10 @@
-//! The CPU executor: SIMD kernels over a plan.
-//!
-//! `wide` gives vectors of four floats that become simd128 in WebAssembly, SSE on x86-64 and NEON on ARM, so the
-//! kernels are written once, without `unsafe`. Which instructions a build uses is chosen when it is compiled.
+//! The CPU executor: the SIMD kernels of `src/kernels` over a plan. Which instructions they use is chosen when they are
+//! compiled.
 
-mod dense;
 pub mod scalar;
 
-use crate::{Elementwise, Error, Kernel, LayerKind, Model, Plan, Result, Step, tensor::zeroed};
-use dense::PackedDense;
+use crate::{Error, Kernel, LayerKind, Model, Plan, Result, Step, tensor::zeroed};
+use nearside_kernels::PackedDense;
 
 /// The vector instructions this build was compiled for.
 pub const SIMD: &str = if cfg!(target_feature = "simd128") {
@@ -45,7 +42,11 @@ impl CpuExecutor {
             (Kernel::Dense { .. }, LayerKind::Dense { kernel, bias, .. }) => {
                 let bias = bias.as_ref().map(|bias| bias.data());
                 let packed = PackedDense::new(kernel.data(), bias, step.input_width, step.output_width);
-                packed.map(Some).map_err(|error| error.layer(&model.layers[step.layer].name))
+                packed.map(Some).map_err(|_| {
+                    let megabytes = kernel.data().len() / 250_000 + 1;
+                    let message = format!("{megabytes} MB for the packed weights could not be allocated");
+                    Error::memory(message).layer(&model.layers[step.layer].name)
+                })
             }
             _ => Ok(None),
         };
@@ -63,6 +64,9 @@ impl CpuExecutor {
     /// `Memory` when the results cannot be allocated.
     pub fn run(&mut self, inputs: &[&[f32]], rows: usize) -> Result<Vec<Vec<f32>>> {
         check_inputs(&self.plan, inputs, rows)?;
+        if rows == 0 {
+            return Ok(vec![vec![]; self.plan.outputs.len()]);
+        }
         let block = self.block_samples.min(rows);
         for (slot, width) in self.slots.iter_mut().zip(&self.plan.slots) {
             if slot.len() < width * block {
@@ -123,22 +127,11 @@ fn run_step(step: &Step, weights: Option<&PackedDense>, input: &[f32], output: &
         (Kernel::Dense { .. }, None) => unreachable!("prepare packed the weights of every dense step"),
         (Kernel::Activate(function), _) => {
             output.copy_from_slice(input);
-            activate(function, output);
+            function.apply(output);
         }
         (Kernel::Rowwise(function), _) => {
             let rows = input.chunks_exact(step.input_width).zip(output.chunks_exact_mut(step.output_width));
             rows.for_each(|(row, out)| function.apply(row, out));
         }
-    }
-}
-
-/// Applies an activation in place. The common ones branch once a slice, not once a value, so that they vectorise.
-fn activate(function: Elementwise, values: &mut [f32]) {
-    match function {
-        Elementwise::Linear => {}
-        Elementwise::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 } => {
-            values.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
-        }
-        function => values.iter_mut().for_each(|y| *y = function.value(*y)),
     }
 }

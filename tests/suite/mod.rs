@@ -176,7 +176,7 @@ pub async fn dense_of_values_that_are_not_finite(backend: &Backend) {
 /// Alone, after a product of many rows and after a product of one: three kernels, each with its copy of the function.
 pub async fn elementwise_activations(backend: &Backend) {
     for function in every_elementwise() {
-        let values = probes(function);
+        let values = probes();
         let one = Tensor::new(vec![1, 1], vec![1.0]).unwrap();
         let row = Tensor::new(vec![1, values.len()], values.clone()).unwrap();
         let fused = Activation::Elementwise(function);
@@ -209,7 +209,7 @@ pub async fn rowwise_activations(backend: &Backend) {
             for (rows, size) in [(1, 8.0), (9, 8.0), (67, 1.0), (5, 1e4)] {
                 let mut values = random.values(rows * width, size);
                 if rows == 9 {
-                    values::make_not_finite(function, width, &mut values);
+                    values::make_not_finite(width, &mut values);
                 }
                 let model = sequential(vec![input(&[width]), activation(function)]);
                 let what = format!("{function:?} of {rows} × {width} up to {size}");

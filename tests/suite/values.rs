@@ -114,36 +114,23 @@ pub fn every_rowwise() -> Vec<Rowwise> {
 }
 
 /// Arguments: where functions bend, where they underflow, saturate and overflow, what is not finite, and a sweep.
-pub fn probes(function: Elementwise) -> Vec<f32> {
+pub fn probes() -> Vec<f32> {
     let bends = [0.0, 0.3, 0.34, 0.5, 0.7, 1.0, 2.5, 3.0, 6.0];
     let small = [1e-30, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2];
     let large = [9.0, 17.0, 20.0, 44.0, 50.0, 86.0, 88.7, 88.8, 100.0, 104.0, 710.0, 1e3, 5e3, 1e4];
     let positive = bends.into_iter().chain(small).chain(large).chain([f32::INFINITY]);
     let sweep = (-500..500).map(|i| i as f32 * 0.041);
-    let all = positive.flat_map(|x| [x, -x]).chain([f32::NAN]).chain(sweep);
-    all.filter(|&x| is_defined(function, x)).collect()
-}
-
-/// The definition of relu multiplies −∞ by a slope of 0, which is NaN; the limit, and Keras's value, is 0.
-fn is_defined(function: Elementwise, x: f32) -> bool {
-    let flat = matches!(function, Elementwise::Relu { negative_slope: 0.0, .. });
-    !(flat && x == f32::NEG_INFINITY)
+    positive.flat_map(|x| [x, -x]).chain([f32::NAN]).chain(sweep).collect()
 }
 
 /// Puts NaN and infinities in some rows of at least nine.
-pub fn make_not_finite(function: Rowwise, width: usize, values: &mut [f32]) {
+pub fn make_not_finite(width: usize, values: &mut [f32]) {
     let row = |index: usize| index * width..(index + 1) * width;
     values[row(1).start] = f32::NAN;
     values[row(2).end - 1] = f32::NAN;
     values[row(3)].fill(f32::NAN);
-    // An infinite point, or one with no coordinate that is not, has no projection on the simplex.
-    let projects = function == Rowwise::Sparsemax;
-    if !projects || width > 1 {
-        values[row(4).start] = f32::NEG_INFINITY;
-    }
-    if !projects {
-        values[row(5).end - 1] = f32::INFINITY;
-        values[row(6)].fill(f32::NEG_INFINITY);
-        values[row(7)].fill(f32::INFINITY);
-    }
+    values[row(4).start] = f32::NEG_INFINITY;
+    values[row(5).end - 1] = f32::INFINITY;
+    values[row(6)].fill(f32::NEG_INFINITY);
+    values[row(7)].fill(f32::INFINITY);
 }

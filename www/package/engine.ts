@@ -3,11 +3,18 @@ import * as engine from '../generated/engine.js';
 import { NearsideError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
 
-export { Engine, detect } from '../generated/engine.js';
+export { detect } from '../generated/engine.js';
+export type { Engine } from '../generated/engine.js';
 
+type Formats = typeof import('./formats.js');
 type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer> }) => Promise<unknown>;
 
 let started: Promise<void> | undefined;
+let imported: Promise<Formats> | undefined;
+/** The sessions of the engine's present instance: those of an earlier one point into memory that is gone. */
+let sessions = new WeakSet<engine.Engine>();
+/** What ends each call that has not been answered yet. */
+const inFlight = new Set<(fault: NearsideError) => void>();
 
 /** Fetches the engine, once. */
 export function startEngine(): Promise<void> {
@@ -16,10 +23,29 @@ export function startEngine(): Promise<void> {
   return started;
 }
 
+/** Opens a session. */
+export function open(container: Uint8Array): engine.Engine {
+  const session = guard(() => new engine.Engine(container));
+  sessions.add(session);
+  return session;
+}
+
+/** Fails for a session of an instance that has failed. */
+export function assertLive(session: engine.Engine): void {
+  if (sessions.has(session)) return;
+  throw new NearsideError('internal', 'nearside failed since this model was loaded; load the model again');
+}
+
+/** Frees a session's memory, unless it is gone. */
+export function close(session: engine.Engine): void {
+  if (sessions.delete(session)) guard(() => session.free());
+}
+
 /** Turns a foreign model file into a container. */
 export async function convert(bytes: Uint8Array): Promise<Uint8Array> {
-  const formats = await import('./formats.js');
-  await instantiate(formats.default, 'formats.wasm', new URL('./formats.wasm', import.meta.url));
+  imported ??= importFormats();
+  imported.catch(() => (imported = undefined));
+  const formats = await imported;
   try {
     return formats.convert(bytes);
   } catch (thrown) {
@@ -32,6 +58,18 @@ export async function convert(bytes: Uint8Array): Promise<Uint8Array> {
   }
 }
 
+async function importFormats(): Promise<Formats> {
+  let formats: Formats;
+  try {
+    formats = await import('./formats.js');
+  } catch (cause) {
+    const message = "the reader of this format could not be fetched; formats.js must lie beside the package's JavaScript";
+    throw new NearsideError('network', message, {}, { cause });
+  }
+  await instantiate(formats.default, 'formats.wasm', new URL('./formats.wasm', import.meta.url));
+  return formats;
+}
+
 /** Calls into the engine, and turns what it throws into a `NearsideError`. */
 export function guard<T>(call: () => T): T {
   try {
@@ -41,21 +79,30 @@ export function guard<T>(call: () => T): T {
   }
 }
 
-/** `guard` for a call that answers later. */
+/** `guard` for a call that answers later: at the latest when the engine fails, for it forgets its calls then. */
 export async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
+  const answer = guard(call);
+  let end!: (fault: NearsideError) => void;
+  const fault = new Promise<never>((_, reject) => (end = reject));
+  inFlight.add(end);
   try {
-    return await call();
+    return await Promise.race([answer, fault]);
   } catch (thrown) {
     throw translate(thrown);
+  } finally {
+    inFlight.delete(end);
   }
 }
 
 function translate(thrown: unknown): NearsideError {
   if (thrown instanceof NearsideError) return thrown;
   if (isPlainError(thrown)) return toError(thrown);
-  // A trap leaves the instance in an unknown state. A fresh one takes its place; objects of the old one refuse calls.
+  // A trap leaves the instance in an unknown state. A fresh one takes its place.
+  sessions = new WeakSet();
   engine.__wbg_reset_state();
-  return new NearsideError('internal', `nearside failed: ${String(thrown)}; load the model again`, {}, { cause: thrown });
+  const fault = new NearsideError('internal', `nearside failed: ${String(thrown)}; load the model again`, {}, { cause: thrown });
+  inFlight.forEach((end) => end(fault));
+  return fault;
 }
 
 function toError({ kind, message, context }: { kind: NearsideError['kind']; message: string; context: object }): NearsideError {
@@ -74,5 +121,9 @@ async function instantiate(initialise: Initialise, name: string, url: URL): Prom
   if (source instanceof Response && !source.ok) {
     throw new NearsideError('network', `${url} answered ${source.status}; ${hint}`, context);
   }
-  await initialise({ module_or_path: source });
+  try {
+    await initialise({ module_or_path: source });
+  } catch (cause) {
+    throw new NearsideError('network', `${url} is no WebAssembly module; ${hint}`, context, { cause });
+  }
 }

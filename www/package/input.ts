@@ -43,7 +43,10 @@ function toFloat32(values: InputValues, name: string): Float32Array {
   if (values instanceof Float32Array) return values;
   if (values instanceof Tensor) return values.data;
   if (!isValues(values)) throw new NearsideError('value', 'not an array of numbers', { tensor: name });
-  if (!Array.isArray(values)) return Float32Array.from(values as Iterable<number>);
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
+    throw new NearsideError('value', 'an array of bigints; convert them to numbers', { tensor: name });
+  }
+  if (!Array.isArray(values)) return Float32Array.from(values);
   const flat: number[] = [];
   flatten(values, [], 0, flat, name);
   return Float32Array.from(flat);

@@ -1,4 +1,4 @@
-import { type Engine, guard, guardAsync } from './engine.js';
+import { type Engine, assertLive, close, guard, guardAsync } from './engine.js';
 import { NearsideError, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
@@ -66,6 +66,7 @@ export class Model {
 
   /** @internal Use `load`. */
   constructor(engine: Engine) {
+    assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const spec = ({ name, shape }: { name: string; shape: number[] }): TensorSpec => {
       return { name, shape: [null, ...shape], dtype: 'float32' };
@@ -139,7 +140,7 @@ export class Model {
   dispose(): void {
     const engine = this.#engine;
     this.#engine = undefined;
-    if (engine) guard(() => engine.free());
+    if (engine) close(engine);
   }
 
   [Symbol.dispose](): void {
@@ -147,8 +148,9 @@ export class Model {
   }
 
   #live(): Engine {
-    if (this.#engine) return this.#engine;
-    throw new NearsideError('disposed', `the model '${this.name}' was disposed of; load it again`);
+    if (!this.#engine) throw new NearsideError('disposed', `the model '${this.name}' was disposed of; load it again`);
+    assertLive(this.#engine);
+    return this.#engine;
   }
 
   #arrays(x: ModelInput): Float32Array[] {
@@ -163,14 +165,13 @@ export class Model {
     }
     // On the CPU there is nothing to wait for, and a fault reaches the guard.
     if ((device ?? this.#device.kind) === 'cpu') return guard(() => engine.predictSync(batch));
-    const answer = await guardAsync(() => engine.predict(batch, device));
-    this.#reportChanges(engine);
+    const answer = await guardAsync(() => engine.predict(batch, device === 'gpu'));
+    if (engine === this.#engine) this.#reportChanges();
     return answer;
   }
 
-  #reportChanges(engine: Engine): void {
-    if (engine !== this.#engine) return;
-    const report = guard(() => engine.device()) as DeviceReport;
+  #reportChanges(): void {
+    const report = guard(() => this.#live().device()) as DeviceReport;
     if (report.kind === this.#device.kind) return;
     this.#device = report;
     this.#listeners.forEach((listener) => listener(report));

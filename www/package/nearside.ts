@@ -7,7 +7,7 @@
  * const probabilities = await model.predict(pixels);
  * ```
  */
-import { Engine, convert, detect, guard, guardAsync, startEngine } from './engine.js';
+import { close, convert, detect, guard, guardAsync, open, startEngine } from './engine.js';
 import { NearsideError, throwIfAborted } from './errors.js';
 import { Model } from './model.js';
 import { type FetchOptions, type ModelSource, readSource } from './source.js';
@@ -52,13 +52,13 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   throwIfAborted(options.signal);
   const format = guard(() => detect(bytes.subarray(0, DETECTED_BYTES)));
   const container = format === 'container' ? bytes : await convert(bytes);
-  const engine = guard(() => new Engine(container));
+  const engine = open(container);
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
     return new Model(engine);
   } catch (error) {
-    engine.free();
+    close(engine);
     throw error;
   }
 }

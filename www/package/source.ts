@@ -57,21 +57,20 @@ async function readResponse(response: Response, url: string, options: FetchOptio
   // A compressed answer arrives longer than its content-length, which is then of no use.
   const encoded = response.headers.has('content-encoding');
   const total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
-  try {
-    const chunks: Uint8Array[] = [];
-    let loaded = 0;
-    for (const reader = response.body!.getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      chunks.push(value);
-      loaded += value.length;
-      options.onProgress?.({ loaded, total });
-    }
-    return join(chunks, loaded);
-  } catch (cause) {
-    throwIfAborted(options.signal);
-    throw new NearsideError('network', `${url} broke off: ${message(cause)}`, context, { cause });
+  if (response.bodyUsed) throw new NearsideError('value', 'the Response was read before; pass response.clone()', context);
+  const chunks: Uint8Array[] = [];
+  let loaded = 0;
+  for (const reader = response.body?.getReader(); reader; ) {
+    const { done, value } = await reader.read().catch((cause) => {
+      throwIfAborted(options.signal);
+      throw new NearsideError('network', `${url} broke off: ${message(cause)}`, context, { cause });
+    });
+    if (done) break;
+    chunks.push(value);
+    loaded += value.length;
+    options.onProgress?.({ loaded, total });
   }
+  return join(chunks, loaded);
 }
 
 function join(chunks: Uint8Array[], length: number): Uint8Array {

@@ -175,9 +175,11 @@ impl Elementwise {
         match self {
             Self::Linear => x,
             Self::Relu { max_value, negative_slope, threshold } => {
-                // A NaN fails the first comparison and survives the product, even with slope 0.
+                // A NaN fails both comparisons and survives the product, which −∞ with slope 0 would not.
                 if x >= threshold {
                     max_value.map_or(x, |max| x.min(max))
+                } else if negative_slope == 0.0 && x < threshold {
+                    0.0
                 } else {
                     negative_slope * (x - threshold)
                 }
@@ -220,6 +222,8 @@ impl Elementwise {
                 }
             }
             Self::Softplus => softplus(x),
+            // The same, without the difference of two numbers that nearly cancel.
+            Self::Squareplus { b } if x < 0.0 => 0.5 * b / ((x * x + b).sqrt() - x),
             Self::Squareplus { b } => 0.5 * (x + (x * x + b).sqrt()),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::LogSigmoid => -softplus(-x),
@@ -229,6 +233,16 @@ impl Elementwise {
             Self::SparsePlus => 0.25 * (x + 1.0) * (x + 1.0),
             Self::SparseSigmoid => (0.5 * (x + 1.0)).clamp(0.0, 1.0),
             Self::Exponential => x.exp(),
+        }
+    }
+
+    /// The function of every value, in place. The commonest branches once a slice, not once a value, so that it
+    /// vectorises.
+    pub fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::Linear => {}
+            RELU => values.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y }),
+            function => values.iter_mut().for_each(|y| *y = function.value(*y)),
         }
     }
 
@@ -345,7 +359,7 @@ impl Rowwise {
     pub fn apply(self, row: &[f32], out: &mut [f32]) {
         match self {
             Self::Softmax => {
-                let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let max = row_max(row);
                 for (y, x) in out.iter_mut().zip(row) {
                     *y = (x - max).exp();
                 }
@@ -353,16 +367,18 @@ impl Rowwise {
                 out.iter_mut().for_each(|y| *y /= sum);
             }
             Self::LogSoftmax => {
-                let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let max = row_max(row);
                 let log_sum = row.iter().map(|x| (x - max).exp()).sum::<f32>().ln();
                 for (y, x) in out.iter_mut().zip(row) {
                     *y = (x - max) - log_sum;
                 }
             }
             Self::Sparsemax => {
-                let threshold = sparsemax_threshold(row);
+                let max = row_max(row);
+                let threshold = sparsemax_threshold(row, max);
                 for (y, x) in out.iter_mut().zip(row) {
-                    *y = if *x <= threshold { 0.0 } else { x - threshold };
+                    let x = x - max;
+                    *y = if x <= threshold { 0.0 } else { x - threshold };
                 }
             }
             Self::Glu => {
@@ -375,17 +391,21 @@ impl Rowwise {
     }
 }
 
-/// The τ for which the positive parts of `row − τ` sum to 1, by Michelot's algorithm (1986): take the mean excess of
-/// the values still above τ until none falls below it. τ only grows, so this ends; NaN if any value is NaN.
-fn sparsemax_threshold(row: &[f32]) -> f32 {
-    if row.iter().any(|x| x.is_nan()) {
-        return f32::NAN;
-    }
-    let mut threshold = f32::NEG_INFINITY;
+/// The largest value, NaN if any is.
+fn row_max(row: &[f32]) -> f32 {
+    row.iter().copied().fold(f32::NEG_INFINITY, |max, x| if x.is_nan() || x > max { x } else { max })
+}
+
+/// The τ for which the positive parts of `row − max − τ` sum to 1, by Michelot's algorithm (1986): take the mean excess
+/// of the values still above τ until none falls below it. τ only grows, so this ends.
+fn sparsemax_threshold(row: &[f32], max: f32) -> f32 {
+    // The projection sums to 1, so no value 1 or more below the largest is part of it.
+    let mut threshold = -1.0;
     let mut support = row.len() + 1;
     loop {
-        let (sum, count) = row.iter().filter(|&&x| x > threshold).fold((0.0, 0), |(s, n), x| (s + x, n + 1));
-        if count >= support {
+        let above = row.iter().map(|x| x - max).filter(|&x| x > threshold);
+        let (sum, count) = above.fold((0.0, 0), |(sum, count), x| (sum + x, count + 1));
+        if count >= support || count == 0 {
             return threshold;
         }
         support = count;

@@ -1,0 +1,24 @@
+// Gives the bindings of a WebAssembly module the short names that wasm-opt gave its imports and exports:
+// node rename.mjs BINDINGS.js MAP.json. The long ones are a twentieth of the download, and nobody reads them there.
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const [, , file, map] = process.argv;
+const { imports, exports } = JSON.parse(readFileSync(map, 'utf8'));
+let code = readFileSync(file, 'utf8');
+
+const replace = (pattern, short) => {
+  const before = code;
+  code = code.replaceAll(pattern, () => short);
+  if (code === before) throw new Error(`${file} does not mention ${pattern}`);
+};
+for (const [module, name, short] of imports) {
+  if (module !== imports[0][0]) throw new Error(`imports from ${module} and ${imports[0][0]}; one was expected`);
+  replace(new RegExp(`\\b${name}\\b(?=:)`, 'g'), short);
+}
+// With all imports from one module, wasm-opt calls it "a".
+replace(`"${imports[0][0]}"`, '"a"');
+for (const [name, short] of exports) {
+  // Exports that JavaScript does not call are renamed too.
+  code = code.replaceAll(new RegExp(`\\b(wasm|wasmInstance\\.exports|instance\\.exports)\\.${name}\\b`, 'g'), (_, object) => `${object}.${short}`);
+}
+writeFileSync(file, code);

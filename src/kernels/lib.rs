@@ -1,0 +1,10 @@
+//! The inner loops of [nearside](https://docs.rs/nearside): activations and matrix products on the CPU.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod activation;
+mod dense;
+
+pub use activation::{Activation, Elementwise, Rowwise};
+pub use dense::PackedDense;

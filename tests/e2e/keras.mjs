@@ -1,0 +1,61 @@
+// What Keras answered, and how far a model's answers are from it. Runs in Node and in the browser.
+
+/** The arrays of a file that numpy.savez wrote, as `{ [name]: { data, shape } }`: a zip archive without compression. */
+export function readNpz(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = findEnd(view);
+  const arrays = {};
+  let entry = view.getUint32(end + 16, true);
+  for (let left = view.getUint16(end + 10, true); left > 0; left--) {
+    const [nameLength, extra, comment] = [28, 30, 32].map((at) => view.getUint16(entry + at, true));
+    if (view.getUint16(entry + 10, true) !== 0) throw new Error('a compressed member; numpy.savez_compressed is not read');
+    const name = new TextDecoder().decode(bytes.subarray(entry + 46, entry + 46 + nameLength));
+    const header = view.getUint32(entry + 42, true);
+    const start = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true);
+    arrays[name.replace(/\.npy$/, '')] = readNpy(bytes.subarray(start, start + view.getUint32(entry + 20, true)));
+    entry += 46 + nameLength + extra + comment;
+  }
+  return arrays;
+}
+
+/** Place of the end of the central directory, which a comment may follow. */
+function findEnd(view) {
+  for (let at = view.byteLength - 22; at >= 0; at--) if (view.getUint32(at, true) === 0x06054b50) return at;
+  throw new Error('not a zip archive');
+}
+
+function readNpy(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [length, start] = bytes[6] === 1 ? [view.getUint16(8, true), 10] : [view.getUint32(8, true), 12];
+  const header = new TextDecoder().decode(bytes.subarray(start, start + length));
+  const [, shape] = /'descr': '<f4', 'fortran_order': False, 'shape': \(([\d, ]*)\)/.exec(header) ?? [];
+  if (shape === undefined) throw new Error(`only arrays of float32 in C order are read, not ${header}`);
+  return { data: new Float32Array(bytes.slice(start + length).buffer), shape: shape.match(/\d+/g).map(Number) };
+}
+
+/** What `predict` is given: one array, or for several inputs each by its name. */
+export function given(arrays) {
+  const inputs = Object.entries(arrays).filter(([name]) => name.startsWith('in:'));
+  if (inputs.length === 1) return inputs[0][1].data;
+  return Object.fromEntries(inputs.map(([name, { data }]) => [name.slice(3), data]));
+}
+
+/** The largest |a − b| / max(1, |b|) between the model's answers and Keras's; infinite where one is not a number. */
+export function distance(answer, arrays) {
+  const outputs = Object.entries(arrays).filter(([name]) => name.startsWith('out:'));
+  const single = outputs.length === 1;
+  if (!single && Object.keys(answer).length !== outputs.length) {
+    throw new Error(`outputs ${Object.keys(answer)} instead of ${outputs.map(([name]) => name)}`);
+  }
+  return Math.max(...outputs.map(([name, expected]) => furthest(single ? answer : answer[name.slice(4)], expected, name)));
+}
+
+function furthest(answer, { data, shape }, name) {
+  if (String(answer?.shape) !== String(shape) || answer.data.length !== data.length || data.length === 0) {
+    throw new Error(`${name} has shape [${answer?.shape}] instead of [${shape}]`);
+  }
+  return data.reduce((most, b, i) => {
+    const distance = Math.abs(answer.data[i] - b) / Math.max(1, Math.abs(b));
+    return Number.isNaN(distance) ? Infinity : Math.max(most, distance);
+  }, 0);
+}
