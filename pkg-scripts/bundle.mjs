@@ -9,7 +9,8 @@ const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', le
 // The formats module stays a file of its own: it is imported when it is needed.
 const entry = (name, options) =>
   build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js'], ...options });
-await Promise.all([entry('nearside'), entry('node', { platform: 'node' }), entry('formats', { external: [] })]);
+const inject = ['www/package/microtask.ts'];
+await Promise.all([entry('nearside', { inject }), entry('node', { inject, platform: 'node' }), entry('formats', { external: [] })]);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });

@@ -72,7 +72,7 @@ impl Session {
             Device::Cpu => DeviceReport::cpu("asked for by name"),
             Device::Gpu => DeviceReport::gpu("asked for by name", self.gpu().await?.adapter_name()),
             Device::Auto => match self.gpu().await {
-                Ok(gpu) => DeviceReport::gpu("there is a GPU adapter", gpu.adapter_name()),
+                Ok(gpu) => DeviceReport::gpu("an adapter was found through WebGPU", gpu.adapter_name()),
                 Err(error) => DeviceReport::cpu(error.to_string()),
             },
         };

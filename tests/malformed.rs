@@ -4,22 +4,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use nearside::{Activation, Error, ErrorKind, Layer, LayerKind, Model, Tensor, format};
-use std::time::{Duration, Instant};
-
-/// No file may keep a reader longer than this, in a debug build on a busy machine.
-const LONGEST: Duration = Duration::from_secs(2);
-
-fn read(bytes: &[u8]) -> Result<Model, Error> {
-    let start = Instant::now();
-    let result = format::read(bytes);
-    let took = start.elapsed();
-    assert!(took < LONGEST, "{took:?} for {} bytes", bytes.len());
-    result
-}
 
 #[track_caller]
 fn refused(bytes: &[u8], kind: ErrorKind) -> Error {
-    let error = read(bytes).expect_err("a malformed file was read");
+    let error = format::read(bytes).expect_err("a malformed file was read");
     assert_eq!(error.kind(), kind, "{error}");
     error
 }
@@ -27,7 +15,7 @@ fn refused(bytes: &[u8], kind: ErrorKind) -> Error {
 /// Every prefix is refused as damaged, with the place where it ends or fails.
 #[track_caller]
 fn refuses_every_prefix(bytes: &[u8]) {
-    read(bytes).expect("the whole file is sound");
+    format::read(bytes).expect("the whole file is sound");
     for length in 0..bytes.len() {
         let error = refused(&bytes[..length], ErrorKind::Format);
         assert!(error.context().offset.is_some(), "{length} bytes: {error}");
@@ -111,7 +99,7 @@ fn damaged_containers_give_a_model_or_an_error() {
     for _ in 0..20_000 {
         let mut bytes = sound.clone();
         random.damage(&mut bytes);
-        refused += usize::from(read(&bytes).is_err());
+        refused += usize::from(format::read(&bytes).is_err());
     }
     assert!(refused > 1000, "only {refused} were refused");
 }
@@ -156,7 +144,7 @@ mod keras {
         for length in (48..sound.len()).step_by(7) {
             let mut bytes = sound[..length].to_vec();
             set_length(&mut bytes);
-            let _ = read(&bytes);
+            let _ = format::read(&bytes);
         }
     }
 
@@ -183,7 +171,7 @@ mod keras {
             for _ in 0..500 {
                 let mut bytes = sound.clone();
                 random.damage(&mut bytes);
-                refused += usize::from(read(&bytes).is_err());
+                refused += usize::from(format::read(&bytes).is_err());
             }
             assert!(refused > 0, "{name}: nothing was refused");
         }
@@ -269,8 +257,9 @@ mod keras {
                 let mut bytes = sound.clone();
                 fan_out(&mut bytes, leaf, key_size);
                 // Those of the optimizer's state are never visited.
-                stopped +=
-                    usize::from(read(&bytes).is_err_and(|error| error.to_string().contains("without end")));
+                stopped += usize::from(
+                    format::read(&bytes).is_err_and(|error| error.to_string().contains("without end")),
+                );
             }
             assert!(stopped > 0, "kind {kind}");
         }

@@ -94,6 +94,19 @@ export async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
+/** `guard` for a step of a call that answers later. The calls in flight learn of a fault. */
+export function guardTask(task: () => void): () => void {
+  const instance = sessions;
+  return () => {
+    if (instance !== sessions) return; // of an engine that has failed
+    try {
+      task();
+    } catch (thrown) {
+      translate(thrown);
+    }
+  };
+}
+
 function translate(thrown: unknown): NearsideError {
   if (thrown instanceof NearsideError) return thrown;
   if (isPlainError(thrown)) return toError(thrown);
@@ -124,6 +137,7 @@ async function instantiate(initialise: Initialise, name: string, url: URL): Prom
   try {
     await initialise({ module_or_path: source });
   } catch (cause) {
-    throw new NearsideError('network', `${url} is no WebAssembly module; ${hint}`, context, { cause });
+    const message = `${url} is not the WebAssembly module of this version (${String(cause)}); ${hint}`;
+    throw new NearsideError('network', message, context, { cause });
   }
 }
