@@ -1,7 +1,7 @@
 // Bundles the TypeScript: the package into pkg/, the page into target/site/.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { cpSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
@@ -14,6 +14,8 @@ await Promise.all([entry('nearside', { inject }), entry('node', { inject, platfo
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
+// Nothing that is published refers to these.
+for (const name of ['engine', 'formats', 'platform']) rmSync(`pkg/types/${name}.d.ts`);
 
 writeFileSync(
   'pkg/package.json',

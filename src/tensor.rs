@@ -56,13 +56,23 @@ pub fn element_count(shape: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::shape(format!("shape {shape:?} has more elements than can be addressed")))
 }
 
-/// A zeroed buffer, or a `Memory` error where the allocator would abort.
-#[cfg(feature = "engine")]
-pub fn zeroed(len: usize) -> Result<Vec<f32>> {
+/// An empty vector with room for `len` elements, or a `Memory` error where the allocator would abort.
+pub fn reserve<T>(len: usize) -> Result<Vec<T>> {
     let mut data = Vec::new();
     data.try_reserve_exact(len).map_err(|_| {
-        Error::memory(format!("{} MB could not be allocated; use a smaller batch", len / 250_000 + 1))
+        let megabytes = (len / 1_000_000).saturating_mul(size_of::<T>());
+        Error::memory(format!("{megabytes} MB could not be allocated; use a smaller batch or model"))
     })?;
+    Ok(data)
+}
+
+/// A zeroed buffer.
+///
+/// # Errors
+/// As [`reserve`].
+#[cfg(feature = "engine")]
+pub fn zeroed(len: usize) -> Result<Vec<f32>> {
+    let mut data = reserve(len)?;
     data.resize(len, 0.0);
     Ok(data)
 }

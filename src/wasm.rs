@@ -1,6 +1,6 @@
 //! The surface JavaScript sees: conversions, no logic. The TypeScript in `www/package` gives it its public shape.
 
-use crate::{Error, format};
+use crate::{Error, Result, format, tensor::reserve};
 use js_sys::{Object, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -16,7 +16,8 @@ fn start() {
 /// Turns a foreign file into a container.
 #[cfg(feature = "formats")]
 #[wasm_bindgen]
-pub fn convert(bytes: Vec<u8>) -> JsResult<Uint8Array> {
+pub fn convert(file: &Uint8Array) -> JsResult<Uint8Array> {
+    let bytes = copy_bytes(file).map_err(to_js_error)?;
     let model = format::read(&bytes).map_err(to_js_error)?;
     drop(bytes);
     let container = format::container::write(&model).map_err(to_js_error)?;
@@ -29,6 +30,7 @@ mod engine {
     use crate::{
         Port, Session,
         backend::{Device, DeviceKind},
+        tensor::zeroed,
     };
     use js_sys::{Float32Array, Promise};
     use std::rc::Rc;
@@ -67,6 +69,7 @@ mod engine {
         r#type: &'a str,
         output_shape: Vec<usize>,
         parameter_count: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
         activation: Option<&'a str>,
     }
 
@@ -74,9 +77,10 @@ mod engine {
     impl Engine {
         /// Reads a container, and makes its model ready on the CPU.
         #[wasm_bindgen(constructor)]
-        pub fn new(container: Vec<u8>) -> JsResult<Engine> {
-            let model = format::container::read(&container).map_err(to_js_error)?;
-            drop(container);
+        pub fn new(container: &Uint8Array) -> JsResult<Engine> {
+            let bytes = copy_bytes(container).map_err(to_js_error)?;
+            let model = format::container::read(&bytes).map_err(to_js_error)?;
+            drop(bytes);
             Ok(Self(Rc::new(Session::from_model(model).map_err(to_js_error)?)))
         }
 
@@ -128,7 +132,7 @@ mod engine {
         pub fn predict(&self, inputs: Vec<Float32Array>, on_gpu: bool) -> Promise {
             let session = self.0.clone();
             future_to_promise(async move {
-                let inputs: Vec<Vec<f32>> = inputs.iter().map(Float32Array::to_vec).collect();
+                let inputs = copy_inputs(&inputs).map_err(to_js_error)?;
                 let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
                 let device = on_gpu.then_some(DeviceKind::Gpu);
                 let outputs = session.predict(&inputs, device).await.map_err(to_js_error)?;
@@ -139,7 +143,7 @@ mod engine {
         /// The outputs for a batch, computed on the CPU at once.
         #[wasm_bindgen(js_name = predictSync)]
         pub fn predict_sync(&self, inputs: Vec<Float32Array>) -> JsResult<js_sys::Array> {
-            let inputs: Vec<Vec<f32>> = inputs.iter().map(Float32Array::to_vec).collect();
+            let inputs = copy_inputs(&inputs).map_err(to_js_error)?;
             let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
             Ok(to_arrays(&self.0.predict_sync(&inputs).map_err(to_js_error)?))
         }
@@ -151,6 +155,15 @@ mod engine {
         }
     }
 
+    fn copy_inputs(inputs: &[Float32Array]) -> Result<Vec<Vec<f32>>> {
+        let copy = |input: &Float32Array| {
+            let mut values = zeroed(input.length() as usize)?;
+            input.copy_to(&mut values);
+            Ok(values)
+        };
+        inputs.iter().map(copy).collect()
+    }
+
     fn port_info(port: &Port) -> PortInfo<'_> {
         PortInfo { name: &port.name, shape: &port.shape }
     }
@@ -158,6 +171,15 @@ mod engine {
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {
         outputs.iter().map(|output| Float32Array::from(output.as_slice())).collect()
     }
+}
+
+/// A copy of JavaScript's bytes. wasm-bindgen's own aborts where there is no memory for it.
+fn copy_bytes(array: &Uint8Array) -> Result<Vec<u8>> {
+    let length = array.length() as usize;
+    let mut bytes = reserve(length)?;
+    bytes.resize(length, 0);
+    array.copy_to(&mut bytes);
+    Ok(bytes)
 }
 
 fn to_js<T: Serialize>(value: &T) -> JsResult<JsValue> {

@@ -16,9 +16,9 @@ use serde_json::{Map, Value, json};
 const KEY: &str = "nearside";
 const VERSION: usize = 1;
 
-/// Whether these bytes look like safetensors: a header's length, then JSON.
+/// Whether these bytes look like safetensors: the length of a header, then JSON.
 pub fn is_container(bytes: &[u8]) -> bool {
-    bytes.get(8) == Some(&b'{')
+    safetensors::header_length(bytes).is_ok() && bytes.get(8) == Some(&b'{')
 }
 
 /// Reads a container.

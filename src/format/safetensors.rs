@@ -4,7 +4,10 @@
 //! Written here because the engine ships to every page: the crate of that name costs it 20 KB more.
 
 use super::json::Object;
-use crate::{Error, Result, Tensor, tensor::element_count};
+use crate::{
+    Error, Result, Tensor,
+    tensor::{element_count, reserve},
+};
 use serde_json::{Map, Value, json};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -32,11 +35,8 @@ impl<'a> File<'a> {
             let message = format!("the file is truncated: {needed} bytes needed, {} are there", bytes.len());
             Error::format(message).offset(bytes.len() as u64)
         };
-        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| truncated(8))?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|&length| length <= MAX_HEADER);
-        let length =
-            length.ok_or_else(|| Error::format("the header is longer than 100 MB: damaged?").offset(0))?;
-        let (header, data) = rest.split_at_checked(length).ok_or_else(|| truncated(8 + length))?;
+        let length = header_length(bytes)?;
+        let (header, data) = bytes[8..].split_at_checked(length).ok_or_else(|| truncated(8 + length))?;
         let header: Value = serde_json::from_slice(header)
             .map_err(|error| Error::format(format!("the header is not JSON: {error}")).offset(8))?;
         let mut header = Object::new(header, "the header")?;
@@ -90,13 +90,26 @@ impl<'a> File<'a> {
             let message = format!("shape {shape:?} does not fit its {} bytes", end - start);
             return Err(Error::format(message).tensor(name));
         }
-        Tensor::new(shape, values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        let mut data = reserve(values.len()).map_err(|error| error.tensor(name))?;
+        data.extend(values.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        Tensor::new(shape, data)
     }
 
     /// A tensor that was not taken, if there is one.
     pub fn untaken(&self) -> Option<&str> {
         self.entries.keys().next().map(String::as_str)
     }
+}
+
+/// Length of the header that the first 8 bytes announce.
+///
+/// # Errors
+/// `Format` when there are fewer bytes, or the header is longer than any reader takes.
+pub fn header_length(bytes: &[u8]) -> Result<usize> {
+    let length = bytes.first_chunk::<8>().and_then(|bytes| usize::try_from(u64::from_le_bytes(*bytes)).ok());
+    length
+        .filter(|&length| length <= MAX_HEADER)
+        .ok_or_else(|| Error::format("no header of at most 100 MB is announced").offset(0))
 }
 
 /// A header's entry.

@@ -113,6 +113,53 @@ pub enum Rowwise {
 }
 
 const RELU: Elementwise = Elementwise::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
+/// What [`Activation::from_name`] knows: a table, because it is half the code of a `match`.
+static NAMED: [(&str, Activation); 33] = [
+    ("linear", Activation::Elementwise(Elementwise::Linear)),
+    ("relu", Activation::Elementwise(RELU)),
+    (
+        "relu6",
+        Activation::Elementwise(Elementwise::Relu {
+            max_value: Some(6.0),
+            negative_slope: 0.0,
+            threshold: 0.0,
+        }),
+    ),
+    (
+        "leaky_relu",
+        Activation::Elementwise(Elementwise::Relu { max_value: None, negative_slope: 0.2, threshold: 0.0 }),
+    ),
+    ("elu", Activation::Elementwise(Elementwise::Elu { alpha: 1.0 })),
+    ("celu", Activation::Elementwise(Elementwise::Celu { alpha: 1.0 })),
+    ("selu", Activation::Elementwise(Elementwise::Selu)),
+    ("gelu", Activation::Elementwise(Elementwise::Gelu)),
+    ("gelu_tanh", Activation::Elementwise(Elementwise::GeluTanh)),
+    ("sigmoid", Activation::Elementwise(Elementwise::Sigmoid)),
+    ("hard_sigmoid", Activation::Elementwise(Elementwise::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 })),
+    ("silu", Activation::Elementwise(Elementwise::Silu)),
+    ("swish", Activation::Elementwise(Elementwise::Silu)),
+    ("hard_silu", Activation::Elementwise(Elementwise::HardSilu)),
+    ("hard_swish", Activation::Elementwise(Elementwise::HardSilu)),
+    ("tanh", Activation::Elementwise(Elementwise::Tanh)),
+    ("hard_tanh", Activation::Elementwise(Elementwise::HardTanh)),
+    ("tanh_shrink", Activation::Elementwise(Elementwise::TanhShrink)),
+    ("hard_shrink", Activation::Elementwise(Elementwise::HardShrink { threshold: 0.5 })),
+    ("soft_shrink", Activation::Elementwise(Elementwise::SoftShrink { threshold: 0.5 })),
+    ("threshold", Activation::Elementwise(Elementwise::Threshold { threshold: 0.0, value: 0.0 })),
+    ("softplus", Activation::Elementwise(Elementwise::Softplus)),
+    ("squareplus", Activation::Elementwise(Elementwise::Squareplus { b: 4.0 })),
+    ("softsign", Activation::Elementwise(Elementwise::Softsign)),
+    ("log_sigmoid", Activation::Elementwise(Elementwise::LogSigmoid)),
+    ("mish", Activation::Elementwise(Elementwise::Mish)),
+    ("sparse_plus", Activation::Elementwise(Elementwise::SparsePlus)),
+    ("sparse_sigmoid", Activation::Elementwise(Elementwise::SparseSigmoid)),
+    ("exponential", Activation::Elementwise(Elementwise::Exponential)),
+    ("softmax", Activation::Rowwise(Rowwise::Softmax)),
+    ("log_softmax", Activation::Rowwise(Rowwise::LogSoftmax)),
+    ("sparsemax", Activation::Rowwise(Rowwise::Sparsemax)),
+    ("glu", Activation::Rowwise(Rowwise::Glu)),
+];
+
 /// λ and α of SELU, as Keras rounds them.
 const SELU_SCALE: f32 = 1.050_701;
 const SELU_ALPHA: f32 = 1.673_263_2;
@@ -124,40 +171,7 @@ impl Activation {
     /// The function of that name in Keras 3, with Keras's default parameters; also `threshold`, which has none, and
     /// `gelu_tanh`, which Keras calls `gelu` with `approximate=True`.
     pub fn from_name(name: &str) -> Option<Self> {
-        use Elementwise as E;
-        if let Some(rowwise) = Rowwise::from_name(name) {
-            return Some(Self::Rowwise(rowwise));
-        }
-        Some(Self::Elementwise(match name {
-            "linear" => E::Linear,
-            "relu" => RELU,
-            "relu6" => E::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 },
-            "leaky_relu" => E::Relu { max_value: None, negative_slope: 0.2, threshold: 0.0 },
-            "elu" => E::Elu { alpha: 1.0 },
-            "celu" => E::Celu { alpha: 1.0 },
-            "selu" => E::Selu,
-            "gelu" => E::Gelu,
-            "gelu_tanh" => E::GeluTanh,
-            "sigmoid" => E::Sigmoid,
-            "hard_sigmoid" => E::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 },
-            "silu" | "swish" => E::Silu,
-            "hard_silu" | "hard_swish" => E::HardSilu,
-            "tanh" => E::Tanh,
-            "hard_tanh" => E::HardTanh,
-            "tanh_shrink" => E::TanhShrink,
-            "hard_shrink" => E::HardShrink { threshold: 0.5 },
-            "soft_shrink" => E::SoftShrink { threshold: 0.5 },
-            "threshold" => E::Threshold { threshold: 0.0, value: 0.0 },
-            "softplus" => E::Softplus,
-            "squareplus" => E::Squareplus { b: 4.0 },
-            "softsign" => E::Softsign,
-            "log_sigmoid" => E::LogSigmoid,
-            "mish" => E::Mish,
-            "sparse_plus" => E::SparsePlus,
-            "sparse_sigmoid" => E::SparseSigmoid,
-            "exponential" => E::Exponential,
-            _ => return None,
-        }))
+        NAMED.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
     }
 
     /// The name that [`from_name`](Self::from_name) takes, for summaries.
@@ -332,10 +346,6 @@ impl Elementwise {
 }
 
 impl Rowwise {
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Softmax, Self::LogSoftmax, Self::Sparsemax, Self::Glu].into_iter().find(|f| f.name() == name)
-    }
-
     /// The function's name in Keras.
     pub fn name(self) -> &'static str {
         match self {
@@ -359,16 +369,12 @@ impl Rowwise {
     pub fn apply(self, row: &[f32], out: &mut [f32]) {
         match self {
             Self::Softmax => {
-                let max = row_max(row);
-                for (y, x) in out.iter_mut().zip(row) {
-                    *y = (x - max).exp();
-                }
-                let sum: f32 = out.iter().sum();
+                let sum = exponentials(row, row_max(row), out);
                 out.iter_mut().for_each(|y| *y /= sum);
             }
             Self::LogSoftmax => {
                 let max = row_max(row);
-                let log_sum = row.iter().map(|x| (x - max).exp()).sum::<f32>().ln();
+                let log_sum = exponentials(row, max, out).ln();
                 for (y, x) in out.iter_mut().zip(row) {
                     *y = (x - max) - log_sum;
                 }
@@ -391,13 +397,24 @@ impl Rowwise {
     }
 }
 
+/// Writes e^(x − max), which cannot overflow, and gives their sum.
+#[inline(never)] // as in the functions below: their callers are not worth the copies
+fn exponentials(row: &[f32], max: f32, out: &mut [f32]) -> f32 {
+    for (y, x) in out.iter_mut().zip(row) {
+        *y = (x - max).exp();
+    }
+    out.iter().sum()
+}
+
 /// The largest value, NaN if any is.
+#[inline(never)]
 fn row_max(row: &[f32]) -> f32 {
     row.iter().copied().fold(f32::NEG_INFINITY, |max, x| if x.is_nan() || x > max { x } else { max })
 }
 
 /// The τ for which the positive parts of `row − max − τ` sum to 1, by Michelot's algorithm (1986): take the mean excess
 /// of the values still above τ until none falls below it. τ only grows, so this ends.
+#[inline(never)]
 fn sparsemax_threshold(row: &[f32], max: f32) -> f32 {
     // The projection sums to 1, so no value 1 or more below the largest is part of it.
     let mut threshold = -1.0;
@@ -413,6 +430,7 @@ fn sparsemax_threshold(row: &[f32], max: f32) -> f32 {
     }
 }
 
+#[inline(never)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }

@@ -48,12 +48,19 @@ export class NearsideError extends Error {
   }
 }
 
-/** What the WebAssembly modules throw: a plain object, which has no prototype to check. */
+/** @internal What the WebAssembly modules throw: a plain object, which has no prototype to check. */
 export function isPlainError(thrown: unknown): thrown is { kind: ErrorKind; message: string; context: ErrorContext } {
   return typeof thrown === 'object' && thrown !== null && !(thrown instanceof Error) && 'kind' in thrown;
 }
 
-/** Throws `aborted` if the signal is. */
+/** @internal Throws `value` for an option that would be ignored. */
+export function assertKnown(options: object, known: string[]): void {
+  const unknown = Object.keys(options).find((option) => !known.includes(option));
+  if (unknown === undefined) return;
+  throw new NearsideError('value', `there is no option '${unknown}'; the options are ${known.join(', ')}`);
+}
+
+/** @internal Throws `aborted` if the signal is. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason });
 }

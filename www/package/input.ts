@@ -1,4 +1,5 @@
 import { NearsideError } from './errors.js';
+import type { TensorSpec } from './model.js';
 import { Tensor, type NestedArray } from './tensor.js';
 
 /** Numbers of one input: row-major when flat, samples first. */
@@ -18,55 +19,79 @@ export type InputValues =
 /** The model's input, or for a model with several, each by its name. */
 export type ModelInput = InputValues | { [inputName: string]: InputValues };
 
-/** One flat array for each of the model's inputs, in the model's order. */
-export function toArrays(x: ModelInput, names: string[]): Float32Array[] {
-  if (isValues(x)) return [toFloat32(x, names[0]!)];
+/** @internal One flat array for each of the model's inputs, in the model's order. */
+export function toArrays(x: ModelInput, inputs: TensorSpec[]): Float32Array[] {
+  if (isValues(x)) return [toFloat32(x, inputs[0]!)];
   if (typeof x !== 'object' || x === null) {
-    throw new NearsideError('value', `the input is ${x === null ? 'null' : `a ${typeof x}`}; give an array of numbers`);
+    throw new NearsideError('value', `the input is ${describe(x)}; give an array of numbers`);
   }
+  const names = inputs.map(({ name }) => name);
   const unknown = Object.keys(x).find((name) => !names.includes(name));
   if (unknown !== undefined) {
     throw new NearsideError('value', `the model has no input '${unknown}'; it has ${names.join(', ')}`, { tensor: unknown });
   }
-  return names.map((name) => {
-    const values = x[name];
-    if (values === undefined) throw new NearsideError('value', `the input '${name}' is missing`, { tensor: name });
-    return toFloat32(values, name);
+  return inputs.map((input) => {
+    const values = x[input.name];
+    if (values === undefined) throw refusal('value', input, 'it is missing');
+    return toFloat32(values, input);
   });
 }
 
-function isValues(x: ModelInput): x is InputValues {
+function isValues(x: unknown): x is InputValues {
   return Array.isArray(x) || x instanceof Tensor || (ArrayBuffer.isView(x) && !(x instanceof DataView));
 }
 
-function toFloat32(values: InputValues, name: string): Float32Array {
+function toFloat32(values: InputValues, input: TensorSpec): Float32Array {
   if (values instanceof Float32Array) return values;
-  if (values instanceof Tensor) return values.data;
-  if (!isValues(values)) throw new NearsideError('value', 'not an array of numbers', { tensor: name });
+  if (values instanceof Tensor) {
+    assertShape(values.shape, input);
+    return values.data;
+  }
+  if (!isValues(values)) throw refusal('value', input, `it is ${describe(values)}; give an array of numbers`);
   if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
-    throw new NearsideError('value', 'an array of bigints; convert them to numbers', { tensor: name });
+    throw refusal('value', input, 'it holds bigints; convert them to numbers');
   }
   if (!Array.isArray(values)) return Float32Array.from(values);
   const flat: number[] = [];
-  flatten(values, [], 0, flat, name);
+  const shape: number[] = [];
+  flatten(values, shape, 0, flat, input);
+  assertShape(shape, input);
   return Float32Array.from(flat);
 }
 
+/** What has axes must have the input's: as many values in other rows would be other samples. */
+function assertShape(shape: number[], input: TensorSpec): void {
+  const [, ...sample] = input.shape;
+  if (shape.length === 1 || String(shape.slice(1)) === String(sample)) return;
+  throw refusal('shape', input, `values of shape [${shape.join(', ')}] given, [samples, ${sample.join(', ')}] needed`);
+}
+
 /** Appends nested numbers to `flat`. `lengths` holds the length of each axis met so far. */
-function flatten(values: NestedArray[], lengths: number[], axis: number, flat: number[], name: string): void {
+function flatten(values: NestedArray[], lengths: number[], axis: number, flat: number[], input: TensorSpec): void {
   lengths[axis] ??= values.length;
   if (values.length !== lengths[axis]) {
     const message = `rows of ${lengths[axis]} and of ${values.length} values; all must have the same length`;
-    throw new NearsideError('shape', message, { tensor: name });
+    throw refusal('shape', input, message);
   }
   for (const value of values) {
     if (Array.isArray(value) && (lengths.length > axis + 1 || values[0] === value)) {
-      flatten(value, lengths, axis + 1, flat, name);
+      flatten(value, lengths, axis + 1, flat, input);
     } else if (typeof value === 'number' && lengths.length === axis + 1) {
       flat.push(value);
     } else {
-      const what = Array.isArray(value) ? 'an array beside numbers' : `${typeof value} ${String(value)}`;
-      throw new NearsideError('value', `element ${flat.length} is ${what}; all must be numbers`, { tensor: name });
+      throw refusal('value', input, `element ${flat.length} is ${describe(value)}; give numbers in rows of one length`);
     }
   }
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') return `the string '${value.slice(0, 40)}'`;
+  if (Array.isArray(value)) return 'an array beside numbers';
+  if (typeof value === 'number') return 'a number beside arrays';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+function refusal(kind: 'shape' | 'value', { name }: TensorSpec, message: string): NearsideError {
+  return new NearsideError(kind, `tensor '${name}': ${message}`, { tensor: name });
 }

@@ -1,5 +1,5 @@
 import { type Engine, assertLive, close, guard, guardAsync } from './engine.js';
-import { NearsideError, throwIfAborted } from './errors.js';
+import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
 
@@ -32,6 +32,7 @@ export interface DeviceReport {
   adapter?: string;
 }
 
+/** How a prediction is made. */
 export interface PredictOptions {
   /** Samples computed at once; all of them unless given. */
   batchSize?: number;
@@ -51,6 +52,8 @@ interface EngineInfo {
   layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
   parameterCount: number;
 }
+
+const OPTIONS = ['batchSize', 'signal', 'device'];
 
 /** A model ready to predict. Made by `load`. */
 export class Model {
@@ -96,6 +99,7 @@ export class Model {
    * `device` when a GPU asked for by name is missing or fails, `memory`, `aborted`, `disposed`.
    */
   async predict<Output extends ModelOutput = Tensor>(x: ModelInput, options: PredictOptions = {}): Promise<Output> {
+    assertKnown(options, OPTIONS);
     throwIfAborted(options.signal);
     const arrays = this.#arrays(x);
     const batches = this.#batches(arrays, options.batchSize);
@@ -136,7 +140,7 @@ export class Model {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Frees the model's memory. Predictions in flight are still answered. */
+  /** Frees the model's memory. A prediction in flight is still answered, unless batches of it are left to begin. */
   dispose(): void {
     const engine = this.#engine;
     this.#engine = undefined;
@@ -155,7 +159,7 @@ export class Model {
 
   #arrays(x: ModelInput): Float32Array[] {
     this.#live();
-    return toArrays(x, this.inputs.map((input) => input.name));
+    return toArrays(x, this.inputs);
   }
 
   async #predictBatch(batch: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {

@@ -8,7 +8,7 @@
  * ```
  */
 import { close, convert, detect, guard, guardAsync, open, startEngine } from './engine.js';
-import { NearsideError, throwIfAborted } from './errors.js';
+import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model } from './model.js';
 import { type FetchOptions, type ModelSource, readSource } from './source.js';
 
@@ -18,6 +18,7 @@ export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, Tenso
 export type { FetchOptions, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 
+/** How a model is loaded. */
 export interface LoadOptions extends FetchOptions {
   /**
    * `'auto'`, the default, uses the GPU through WebGPU where there is one, and else the CPU: `model.device` says
@@ -39,10 +40,7 @@ const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit'];
  * layers nearside does not run, `shape` when weights do not fit, `integrity`, `device`, `memory`, `aborted`.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option));
-  if (unknown !== undefined) {
-    throw new NearsideError('value', `there is no option '${unknown}'; the options are ${OPTIONS.join(', ')}`);
-  }
+  assertKnown(options, OPTIONS);
   const device = options.device ?? 'auto';
   if (!['auto', 'cpu', 'gpu'].includes(device)) {
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);

@@ -4,6 +4,7 @@ import { platform } from './platform.js';
 /** Where a model file comes from. A string is an address, or in Node also a path. */
 export type ModelSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array;
 
+/** How a file is fetched. */
 export interface FetchOptions {
   /** Called as bytes arrive. `total` is 0 where the server does not say. */
   onProgress?: (progress: { loaded: number; total: number }) => void;
@@ -15,7 +16,7 @@ export interface FetchOptions {
   requestInit?: RequestInit;
 }
 
-/** The bytes of a model file. */
+/** @internal The bytes of a model file. */
 export async function readSource(source: ModelSource, options: FetchOptions): Promise<Uint8Array> {
   throwIfAborted(options.signal);
   const bytes = await readBytes(source, options);
@@ -56,7 +57,7 @@ async function readResponse(response: Response, url: string, options: FetchOptio
   }
   // A compressed answer arrives longer than its content-length, which is then of no use.
   const encoded = response.headers.has('content-encoding');
-  const total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
+  let total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
   if (response.bodyUsed) throw new NearsideError('value', 'the Response was read before; pass response.clone()', context);
   const chunks: Uint8Array[] = [];
   let loaded = 0;
@@ -68,6 +69,7 @@ async function readResponse(response: Response, url: string, options: FetchOptio
     if (done) break;
     chunks.push(value);
     loaded += value.length;
+    if (loaded > total) total = 0; // compressed, though another origin's server hides it
     options.onProgress?.({ loaded, total });
   }
   return join(chunks, loaded);

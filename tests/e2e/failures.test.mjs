@@ -1,0 +1,491 @@
+// Whatever is given, the answer is a NearsideError that says what is wrong and where, and the package works on.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { afterEach, test } from 'node:test';
+import { TOLERANCE, answer, assertRefused, inBrowser, openPage } from './support.mjs';
+
+inBrowser('bad input, on the CPU', { webgpu: false }, (context) => {
+  worksOn(context, 'cpu');
+  files(context);
+  addresses(context);
+  options(context);
+  inputs(context, 'cpu');
+
+  test('a GPU asked for by name where there is none', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const model = await load('dress.h5', { device: 'cpu' });
+      return [await caught(() => load('dress.h5', { device: 'gpu' })), await caught(() => model.predict(new Float32Array(20), { device: 'gpu' }))];
+    });
+    for (const error of errors) assertRefused(error, 'device', /no adapter.*use the CPU|no WebGPU.*the CPU/s);
+  });
+});
+
+inBrowser('bad input, on the GPU', { webgpu: true }, (context) => {
+  worksOn(context, 'gpu');
+  inputs(context, 'gpu');
+});
+
+inBrowser('the package itself is incomplete', { webgpu: false }, (context) => missingParts(context));
+
+inBrowser('a fault in the engine, on the CPU', { webgpu: false }, (context) => faults(context, 'cpu'));
+inBrowser('a fault in the engine, on the GPU', { webgpu: true }, (context) => faults(context, 'gpu'));
+
+/** After each test a model loaded before all of them and one loaded now give Keras's answers. */
+function worksOn(context, device) {
+  afterEach(async () => {
+    const distances = await context.page.evaluate(async (device) => {
+      globalThis.recorded ??= readNpz(await bytes('dress.io.npz'));
+      globalThis.veteran ??= await load('dress.h5', { device });
+      const old = distance(await veteran.predict(given(recorded)), recorded);
+      return [old, (await check('dress.h5', 'dress.io.npz', { device })).distance];
+    }, device);
+    assert.ok(Math.max(...distances) <= TOLERANCE, `distances ${distances} after this`);
+  });
+}
+
+function files(context) {
+  const refused = (file) => context.page.evaluate((file) => caught(() => load(file, { device: 'cpu' })), file);
+  const refusedText = (text) => context.page.evaluate((text) => caught(() => load(new TextEncoder().encode(text))), text);
+
+  test('random bytes', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const random = crypto.getRandomValues(new Uint8Array(4096));
+      random.set([0x42, 1, 2, 3, 4, 5, 6, 7, 8]); // no signature
+      return [await caught(() => load(random)), await caught(() => load(random.slice(0, 1)))];
+    });
+    for (const error of errors) assertRefused(error, 'format', /not a model file: it starts with 42.*model\.save\('model\.h5'\)/, { offset: 0 });
+  });
+
+  test('an empty file', async () => {
+    const errors = await context.page.evaluate(async () => [
+      await caught(() => load(new Uint8Array())),
+      await caught(() => load(new Blob([]))),
+      await caught(() => load(new Response(null))),
+    ]);
+    for (const error of errors) assertRefused(error, 'format', /the file is empty/, { offset: 0 });
+  });
+
+  test('text', async () => assertRefused(await refusedText('epochs: 20\n'), 'format', /not a model file/, { offset: 0 }));
+
+  test('a web page', async () => {
+    for (const text of ['<!DOCTYPE html><title>404</title>', '\n\n  <html lang="en">', '<!-- moved --><p>']) {
+      assertRefused(await refusedText(text), 'format', /web page, not a model file/);
+    }
+  });
+
+  test('a zip archive, as .keras is', async () => {
+    assertRefused(await refused('dress.io.npz'), 'unsupported', /zip.*model\.save\('model\.h5'\)/);
+  });
+
+  for (const name of ['dress.h5', 'dress_latest_gzip.h5']) {
+    test(`every 97th prefix of ${name}`, async () => assertPrefixesRefused(context, name));
+  }
+
+  test('every 97th prefix of a saved model', async () => {
+    await context.page.evaluate(async () => {
+      const saved = await (await load('dress.h5', { device: 'cpu' })).save('safetensors');
+      globalThis.saved = URL.createObjectURL(new Blob([saved]));
+    });
+    await assertPrefixesRefused(context, await context.page.evaluate(() => saved));
+  });
+
+  test('a layer that is not supported', async () => {
+    assertRefused(await refused('conv2d.h5'), 'unsupported', /layer 'conv2d': Conv2D.*not supported.*Dense/, { layer: 'conv2d' });
+  });
+
+  test('weights that are missing', async () => {
+    const tensor = 'model_weights/answer/small/answer/kernel';
+    assertRefused(await refused('missing_weights.h5'), 'format', /'answer'.*kernel/, { layer: 'answer', tensor });
+  });
+
+  test('weights of another shape', async () => {
+    const error = await refused('wrong_shape.h5');
+    assertRefused(error, 'shape', /'answer'.*kernel.*\[3, 5\].*\[3, 2\]/, { layer: 'answer' });
+  });
+
+  test('weights of more elements than 32 bits count', async () => {
+    const tensor = 'model_weights/hidden/small/hidden/kernel';
+    assertRefused(await refused('unwritten.h5'), 'shape', /'hidden'.*\[100000, 100000\]/, { layer: 'hidden', tensor });
+  });
+
+  test('weights without an architecture', async () => {
+    for (const file of ['weights_only.weights.h5', 'keras2_weights_only.h5']) {
+      assertRefused(await refused(file), 'unsupported', /no architecture.*model\.save\('model\.h5'\)/);
+    }
+    const plain = '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  ';
+    const error = await context.page.evaluate((header) => {
+      const length = new Uint8Array(new BigUint64Array([BigInt(header.length)]).buffer);
+      return caught(() => load(new Uint8Array([...length, ...new TextEncoder().encode(header), 0, 0, 0, 0])));
+    }, plain);
+    assertRefused(error, 'unsupported', /without an architecture.*model\.save\('safetensors'\)/);
+  });
+
+  test('no source at all', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const errors = [];
+      for (const source of [undefined, null, 5, true, {}, [], new Float32Array(4), Symbol('x'), () => 'dress.h5']) errors.push(await caught(() => load(source)));
+      return errors;
+    });
+    for (const error of errors) assertRefused(error, 'value', /the source is not an address/);
+  });
+}
+
+/** Every prefix is refused as damaged, with the place where it ends or fails. */
+async function assertPrefixesRefused({ page }, url) {
+  const found = await page.evaluate(async (url) => {
+    const whole = await bytes(url);
+    const wrong = [];
+    let count = 0;
+    for (let length = 0; length < whole.length; length += 97, count++) {
+      const error = await caught(() => load(whole.slice(0, length), { device: 'cpu' }));
+      if (!error?.ours || error.kind !== 'format' || !Number.isInteger(error.context.offset)) wrong.push([length, error]);
+    }
+    return { count, wrong };
+  }, url);
+  assert.ok(found.count > 10, `${found.count}`);
+  assert.deepEqual(found.wrong, []);
+}
+
+function addresses(context) {
+  const refused = (url, options) => context.page.evaluate(({ url, options }) => caught(() => load(url, options)), { url, options });
+
+  test('an address that answers 404', async () => {
+    const error = await refused('nowhere.h5');
+    assertRefused(error, 'network', /nowhere\.h5 answered 404.*check the address/, { url: 'nowhere.h5' });
+  });
+
+  test('an address that answers with a web page', async (t) => {
+    const html = '<!doctype html><title>Sign in</title>';
+    const typed = await answer(t, (request, response) => response.setHeader('content-type', 'text/html; charset=utf-8').end(html));
+    assertRefused(await refused(typed), 'network', /web page, not a model file.*check the address/, { url: typed });
+    const untyped = await answer(t, (request, response) => response.end(html));
+    assertRefused(await refused(untyped), 'format', /web page, not a model file/);
+  });
+
+  test('a Response that has failed', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const used = await fetch('dress.h5');
+      await used.arrayBuffer();
+      return [await caught(async () => load(await fetch('nowhere.h5'))), await caught(() => load(used))];
+    });
+    assertRefused(errors[0], 'network', /answered 404/);
+    assertRefused(errors[1], 'value', /read before.*clone/);
+  });
+
+  test('a server that is down', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://localhost:${server.address().port}/model.h5`;
+    await new Promise((resolve) => server.close(resolve));
+    assertRefused(await refused(url), 'network', /could not be fetched/, { url });
+  });
+
+  test('a server that breaks off', async (t) => {
+    const url = await answer(t, (request, response) => {
+      response.writeHead(200, { 'content-length': 5000 }).write('x'.repeat(1000), () => response.destroy());
+    });
+    assertRefused(await refused(url), 'network', /broke off/, { url });
+  });
+
+  test('a server that does not let this page read', async (t) => {
+    const url = await answer(t, (request, response) => {
+      response.removeHeader('access-control-allow-origin');
+      response.end('secret');
+    });
+    assertRefused(await refused(url), 'network', /could not be fetched/, { url });
+  });
+
+  test('an address that is none', async () => {
+    for (const url of ['http://', 'gopher://old/model.h5']) assertRefused(await refused(url), 'network', /could not be fetched/, { url });
+  });
+}
+
+function options(context) {
+  const refused = (options) => context.page.evaluate((options) => caught(() => load('dress.h5', options)), options);
+
+  test('options that do not exist', async () => {
+    assertRefused(await refused({ batchSize: 3 }), 'value', /no option 'batchSize'.*device, onProgress, signal, integrity, requestInit/);
+    const error = await context.page.evaluate(async () => caught(async () => (await load('dress.h5')).predict(new Float32Array(20), { batchsize: 2 })));
+    assertRefused(error, 'value', /no option 'batchsize'.*batchSize/);
+  });
+
+  test('devices that do not exist', async () => {
+    for (const device of ['tpu', 'GPU', '', 7]) assertRefused(await refused({ device }), 'value', /no device '.*'; use 'auto', 'cpu' or 'gpu'/);
+    const errors = await context.page.evaluate(async () => {
+      const model = await load('dress.h5');
+      return [await caught(() => model.predict(new Float32Array(20), { device: 'tpu' })), await caught(() => model.predict(new Float32Array(20), { device: 'auto' }))];
+    });
+    for (const error of errors) assertRefused(error, 'value', /no device '.*'; use 'cpu' or 'gpu'/);
+  });
+
+  test('batch sizes that are none', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const model = await load('dress.h5');
+      const errors = [];
+      for (const batchSize of [0, -1, 1.5, NaN, Infinity, '2', null]) errors.push(await caught(() => model.predict(new Float32Array(20), { batchSize })));
+      return errors;
+    });
+    for (const error of errors) assertRefused(error, 'value', /batchSize is .*; give a whole number from 1/);
+  });
+
+  test('formats and events that do not exist', async () => {
+    const errors = await context.page.evaluate(async () => {
+      const model = await load('dress.h5');
+      return [await caught(() => model.save('h5')), await caught(() => model.save()), await caught(() => model.on('loss', () => {}))];
+    });
+    assertRefused(errors[0], 'unsupported', /'h5' cannot be written.*'safetensors'/);
+    assertRefused(errors[1], 'unsupported', /'safetensors'/);
+    assertRefused(errors[2], 'value', /no event 'loss'; use 'device'/);
+  });
+
+  test('a Tensor whose shape does not fit its values', async () => {
+    const error = await context.page.evaluate(() => caught(() => new Tensor(new Float32Array(5), [2, 3])));
+    assertRefused(error, 'shape', /\[2,3\] needs 6 values, 5 given/);
+  });
+}
+
+function inputs(context, device) {
+  /** What `predict` and `predictSync` say to each of `make`'s inputs; the two must agree. */
+  async function refusals(file, make) {
+    const found = await context.page.evaluate(
+      async ({ file, make, device }) => {
+        const model = await load(file, { device });
+        const found = [];
+        for (const [name, x] of Object.entries(new Function(`return (${make})()`)())) {
+          found.push([name, await caught(() => model.predict(x)), await caught(() => model.predictSync(x))]);
+        }
+        return found;
+      },
+      { file, make: String(make), device },
+    );
+    assert.ok(found.length > 0);
+    return found.map(([name, error, sync]) => (assert.deepEqual(sync, error, `${name}: predictSync differs`), [name, error]));
+  }
+
+  test('an input of the wrong length', async () => {
+    for (const [, error] of await refusals('dress.h5', () => ({
+      short: new Float32Array(19),
+      long: new Float32Array(21),
+      'as an array': Array(39).fill(0),
+      'of a type': new Uint8Array(10),
+    }))) assertRefused(error, 'shape', /'input_layer_2'.*values given, a multiple of 20 needed/, { tensor: 'input_layer_2' });
+  });
+
+  test('rows of the wrong length that add up', async () => {
+    for (const [name, error] of await refusals('dress.h5', () => ({
+      rows: [Array(10).fill(0), Array(10).fill(0)],
+      deeper: [[Array(20).fill(0)]],
+      Tensor: new Tensor(new Float32Array(20), [2, 10]),
+    }))) assertRefused(error, 'shape', /'input_layer_2'.*\[.*\] given, \[samples, 20\] needed/, { tensor: 'input_layer_2' }, name);
+  });
+
+  test('an empty batch', async () => {
+    for (const [, error] of await refusals('dress.h5', () => ({
+      array: [],
+      'typed array': new Float32Array(),
+      Tensor: new Tensor(new Float32Array(), [0, 20]),
+      'by name': { input_layer_2: [] },
+    }))) assertRefused(error, 'shape', /the batch is empty/, { tensor: 'input_layer_2' });
+    for (const [, error] of await refusals('dress.h5', () => ({ 'no rows': [[]] }))) assertRefused(error, 'shape', /\[1, 0\] given/);
+  });
+
+  test('what is not a number', async () => {
+    for (const [name, error] of await refusals('dress.h5', () => ({
+      string: '1 2 3',
+      null: null,
+      undefined: undefined,
+      number: 5,
+      boolean: true,
+      function: () => {},
+      'array of strings': Array(20).fill('0'),
+      'one string': [...Array(19).fill(0), '0'],
+      'array of null': Array(20).fill(null),
+      holes: Array(20),
+      objects: Array(20).fill({}),
+      bigints: new BigInt64Array(20),
+      'bigint in an array': Array(20).fill(0n),
+      DataView: new DataView(new ArrayBuffer(80)),
+      ArrayBuffer: new ArrayBuffer(80),
+      Map: new Map(),
+      'null by name': { input_layer_2: null },
+      'string by name': { input_layer_2: '5' },
+    }))) {
+      assert.equal(error?.kind, 'value', `${name}: ${error?.message}`);
+      assertRefused(error, 'value', /^(the input is |tensor 'input_layer_2': )|no input '/);
+    }
+  });
+
+  test('rows of several lengths, and numbers beside rows', async () => {
+    const ragged = await refusals('dress.h5', () => ({ shorter: [Array(20).fill(0), Array(19).fill(0)], longer: [[1], [1, 2]] }));
+    for (const [, error] of ragged) assertRefused(error, 'shape', /rows of \d+ and of \d+ values/, { tensor: 'input_layer_2' });
+    const mixed = await refusals('dress.h5', () => ({ 'number last': [Array(20).fill(0), 0], 'number first': [0, Array(20).fill(0)] }));
+    for (const [, error] of mixed) assertRefused(error, 'value', /beside/, { tensor: 'input_layer_2' });
+  });
+
+  test('several inputs, of which some are wrong', async () => {
+    const values = () => ({
+      alone: new Float32Array(6),
+      missing: { a: new Float32Array(6) },
+      unknown: { a: new Float32Array(6), b: new Float32Array(6), c: new Float32Array(6) },
+      length: { a: new Float32Array(6), b: new Float32Array(5) },
+      samples: { a: new Float32Array(12), b: new Float32Array(6) },
+      empty: {},
+    });
+    const errors = Object.fromEntries(await refusals('branches.h5', values));
+    assertRefused(errors.alone, 'shape', /1 inputs? given, the model has 2/);
+    assertRefused(errors.missing, 'value', /'b'.*missing/, { tensor: 'b' });
+    assertRefused(errors.unknown, 'value', /no input 'c'; it has a, b/, { tensor: 'c' });
+    assertRefused(errors.length, 'shape', /'b'.*5 values given, a multiple of 6/, { tensor: 'b' });
+    assertRefused(errors.samples, 'shape', /'b'.*1 samples? given, and 2/, { tensor: 'b' });
+    assertRefused(errors.empty, 'value', /'a'.*missing/, { tensor: 'a' });
+  });
+
+  test('a model that was disposed of', async () => {
+    const errors = await context.page.evaluate(async (device) => {
+      const model = await load('dress.h5', { device });
+      model.dispose();
+      model.dispose();
+      return [
+        await caught(() => model.predict(new Float32Array(20))),
+        await caught(() => model.predictSync(new Float32Array(20))),
+        await caught(() => model.summary()),
+        await caught(() => model.save('safetensors')),
+      ];
+    }, device);
+    for (const error of errors) assertRefused(error, 'disposed', /'dress' was disposed of; load it again/);
+  });
+
+}
+
+function missingParts(context) {
+  const html = { contentType: 'text/html', body: '<!doctype html>' };
+  const failures = {
+    'is not there': (route) => route.fulfill({ status: 404, body: 'not found' }),
+    'cannot be reached': (route) => route.abort('connectionrefused'),
+    'is a web page instead': (route) => route.fulfill(html),
+    'is damaged': async (route) => route.fulfill({ contentType: 'application/wasm', body: '\0asm\x01\0\0\0garbage' }),
+  };
+  for (const part of ['engine.wasm', 'formats.wasm', 'formats.js']) {
+    for (const [failure, handler] of Object.entries(failures)) {
+      test(`${part} ${failure}`, async () => {
+        const page = await openPage(context);
+        await page.route(`**/${part}`, handler);
+        const error = await page.evaluate(() => caught(() => load('dress.h5')));
+        assertRefused(error, 'network', new RegExp(`${part.replace('.', '\\.')}.*must lie beside`));
+        // As soon as it is there, all is well.
+        await page.unroute(`**/${part}`);
+        const { distance } = await page.evaluate(() => check('dress.h5', 'dress.io.npz'));
+        assert.ok(distance <= TOLERANCE);
+        await page.close();
+      });
+    }
+  }
+}
+
+function faults(context, device) {
+  /** Runs `act` on a page of its own, where `trap()` ends the engine in a trap and resolves to the error. */
+  async function onFreshPage(act) {
+    const page = await openPage(context);
+    await page.evaluate(async () => {
+      const saved = await (await load('no_bias.h5', { device: 'cpu' })).save('safetensors');
+      // More bytes than a WebAssembly memory has addresses: copying them in fails, in the module's own code.
+      Object.defineProperty(saved, 'length', { value: 2 ** 32 - 1 });
+      globalThis.trap = () => caught(() => load(saved));
+    });
+    const found = await page.evaluate(act, device);
+    await page.close();
+    return found;
+  }
+
+  test('is an internal error, after which models can be loaded again', async () => {
+    const found = await onFreshPage(async (device) => {
+      const found = [];
+      for (let i = 0; i < 3; i++) {
+        found.push(await trap());
+        found.push((await check('dress.h5', 'dress.io.npz', { device })).distance);
+      }
+      return found;
+    });
+    for (let i = 0; i < found.length; i += 2) {
+      assertRefused(found[i], 'internal', /nearside failed.*load the model again/);
+      assert.ok(found[i + 1] <= TOLERANCE);
+    }
+  });
+
+  test('makes models loaded before it say so, and leaves those loaded since alone', async () => {
+    const found = await onFreshPage(async (device) => {
+      const [failed, bystander] = [await load('dress.h5', { device }), await load('rank3.h5', { device })];
+      await failed.predict(new Float32Array(20));
+      await trap();
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const since = await load('dress.h5', { device });
+      const errors = [
+        await caught(() => failed.predict(new Float32Array(20))),
+        await caught(() => bystander.predict(new Float32Array(6))),
+        await caught(() => bystander.predictSync(new Float32Array(6))),
+        await caught(() => bystander.summary()),
+        await caught(() => bystander.save('safetensors')),
+      ];
+      const before = distance(await since.predict(given(arrays)), arrays);
+      failed.dispose();
+      bystander.dispose();
+      const after = [distance(await since.predict(given(arrays)), arrays), distance(since.predictSync(given(arrays)), arrays)];
+      since.dispose();
+      return { errors, distances: [before, ...after, (await check('dress.h5', 'dress.io.npz', { device })).distance] };
+    });
+    for (const error of found.errors) assertRefused(error, 'internal', /load the model again/);
+    assert.ok(Math.max(...found.distances) <= TOLERANCE, `${found.distances}`);
+  });
+
+  test('ends what is in flight, which never waits for ever', async () => {
+    const found = await onFreshPage(async (device) => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const model = await load('dress.h5', { device });
+      const inFlight = [1, 2, 3].map(() => model.predict(given(arrays)).then((answer) => distance(answer, arrays), ({ kind }) => kind));
+      const [fault, ...ends] = await Promise.all([trap(), ...inFlight]);
+      return { fault, ends };
+    });
+    assertRefused(found.fault, 'internal', /load the model again/);
+    for (const end of found.ends) assert.ok(end === 'internal' || end <= TOLERANCE, `${end}`);
+  });
+
+  test('in the reader of other formats is a damaged file, and nothing else is touched', async () => {
+    const found = await onFreshPage(async (device) => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const model = await load('dress.h5', { device });
+      const file = Object.defineProperty(await bytes('dress.h5'), 'length', { value: 2 ** 32 - 1 });
+      const error = await caught(() => load(file, { device }));
+      return { error, distances: [distance(await model.predict(given(arrays)), arrays), (await check('dress.h5', 'dress.io.npz', { device })).distance] };
+    });
+    assertRefused(found.error, 'format', /damaged in a way that stopped the reader/);
+    assert.ok(Math.max(...found.distances) <= TOLERANCE);
+  });
+
+  test('is not what a batch beyond all memory ends in', { todo: 'it is: a failed allocation is a trap' }, async () => {
+    const found = await onFreshPage(async (device) => {
+      const [model, bystander] = [await load('dress.h5', { device }), await load('dress.h5', { device })];
+      // 4.3 GB, of which nothing is touched until it is copied; a WebAssembly memory ends at 4.
+      const error = await caught(() => model.predict(new Float32Array(20 * 54_000_000)));
+      return { error, after: await caught(() => bystander.predict(new Float32Array(20))) };
+    });
+    assertRefused(found.error, 'memory', /memory/);
+    assert.equal(found.after, null);
+  });
+
+  if (device === 'cpu') return;
+
+  test('a browser whose WebGPU throws ends in an error, too', async () => {
+    const found = await onFreshPage(async (device) => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const model = await load('dress.h5', { device });
+      const { submit } = GPUQueue.prototype;
+      GPUQueue.prototype.submit = () => { throw new Error('provoked'); };
+      const error = await caught(() => model.predict(given(arrays)));
+      GPUQueue.prototype.submit = submit;
+      return { error, again: (await check('dress.h5', 'dress.io.npz', { device })).distance };
+    });
+    assertRefused(found.error, 'internal', /provoked.*load the model again/);
+    assert.ok(found.again <= TOLERANCE);
+  });
+}

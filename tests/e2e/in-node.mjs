@@ -1,0 +1,70 @@
+// Runs in a project that has installed the package: `node in-node.mjs ACT …` prints what it found as JSON.
+import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { NearsideError, load } from 'nearside';
+import { distance, given, readNpz } from './keras.mjs';
+
+async function check(source, recorded) {
+  const arrays = readNpz(readFileSync(recorded));
+  return distance(await (await load(source)).predict(given(arrays)), arrays);
+}
+
+async function caught(act) {
+  try {
+    await act();
+    return null;
+  } catch (error) {
+    const { name, kind, message, context } = error;
+    return { ours: error instanceof NearsideError, name, kind, message, context };
+  }
+}
+
+const acts = {
+  async distances(files) {
+    const found = [];
+    for (const [file, recorded] of JSON.parse(files)) found.push(await check(file, recorded));
+    return found;
+  },
+
+  async sources(path, server) {
+    const bytes = readFileSync(path);
+    const sources = {
+      'relative path': 'with space #1.h5',
+      'absolute path': path,
+      'file address': pathToFileURL(path).href,
+      'file URL': pathToFileURL(path),
+      address: `${server}dress.h5`,
+      URL: new URL('dress.h5', server),
+      Buffer: bytes,
+      Uint8Array: new Uint8Array(bytes),
+      ArrayBuffer: new Uint8Array(bytes).buffer,
+      Blob: new Blob([bytes]),
+      Response: new Response(bytes),
+    };
+    const found = {};
+    for (const [name, source] of Object.entries(sources)) found[name] = await check(source, path.replace('.h5', '.io.npz'));
+    return found;
+  },
+
+  async failures(path) {
+    const model = await load(path);
+    const saved = Object.defineProperty(await model.save('safetensors'), 'length', { value: 2 ** 32 - 1 });
+    const errors = {
+      path: await caught(() => load('nowhere.h5')),
+      file: await caught(() => load('file:///nowhere.h5')),
+      folder: await caught(() => load('.')),
+      empty: await caught(() => load('')),
+      address: await caught(() => load('http://localhost:1/model.h5')),
+      gpu: await caught(() => load(path, { device: 'gpu' })),
+      laterGpu: await caught(() => model.predict(new Float32Array(20), { device: 'gpu' })),
+      bytes: await caught(() => load(Buffer.from('not a model'))),
+      integrity: await caught(() => load(path, { integrity: `sha256-${btoa('0'.repeat(32))}` })),
+      aborted: await caught(() => load(path, { signal: AbortSignal.abort() })),
+      fault: await caught(() => load(saved)),
+    };
+    return { device: model.device, errors, distance: await check(path, path.replace('.h5', '.io.npz')) };
+  },
+};
+
+const [act, ...args] = process.argv.slice(2);
+console.log(JSON.stringify(await acts[act](...args)));

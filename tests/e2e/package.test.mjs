@@ -1,0 +1,543 @@
+// What the package promises, in a browser with WebGPU and in one without.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { TOLERANCE, answer, assertRefused, inBrowser, openPage } from './support.mjs';
+
+const DRESS = readFileSync('tests/fixtures/dress.h5');
+const MNIST = 'mnist_784_128_128_10.h5';
+
+inBrowser('with WebGPU', { webgpu: true }, (context) => {
+  promises(context, 'gpu');
+
+  test('auto takes the GPU and names it', async () => {
+    const device = await context.page.evaluate(async () => (await load('dress.h5')).device);
+    assert.equal(device.kind, 'gpu');
+    assert.match(device.reason, /adapter/);
+    assert.match(device.adapter, /swiftshader/i);
+  });
+
+  test('a GPU that is lost hands over to the CPU, which listeners learn', async () => {
+    const page = await openPage(context);
+    const found = await page.evaluate(async () => {
+      const { requestDevice } = GPUAdapter.prototype;
+      let device;
+      GPUAdapter.prototype.requestDevice = async function (...given) {
+        return (device = await requestDevice.apply(this, given));
+      };
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const [auto, gpu] = [await load('dress.h5'), await load('dress.h5', { device: 'gpu' })];
+      const heard = [];
+      auto.on('device', (report) => heard.push(report.kind));
+      auto.on('device', () => heard.push('too much'))();
+      const before = auto.device.kind;
+      device.destroy();
+      await device.lost;
+      const distances = [];
+      for (let i = 0; i < 2; i++) distances.push(distance(await auto.predict(given(arrays)), arrays));
+      const refused = await caught(() => gpu.predict(given(arrays)));
+      const again = await check('dress.h5', 'dress.io.npz', { device: 'gpu' });
+      return { before, distances, heard, report: auto.device, refused, again };
+    });
+    assert.equal(found.before, 'gpu');
+    assert.ok(Math.max(...found.distances, found.again.distance) <= TOLERANCE, JSON.stringify(found));
+    assert.deepEqual(found.heard, ['cpu']);
+    assert.equal(found.report.kind, 'cpu');
+    assert.match(found.report.reason, /GPU failed.*lost/);
+    assertRefused(found.refused, 'device', /lost/);
+    await page.close();
+  });
+
+  test('a worker computes on the GPU', () => assertWorks(context, 'gpu'));
+});
+
+inBrowser('without WebGPU', { webgpu: false }, (context) => {
+  promises(context, 'cpu');
+
+  test('auto takes the CPU and says why', async () => {
+    const device = await context.page.evaluate(async () => (await load('dress.h5')).device);
+    assert.equal(device.kind, 'cpu');
+    assert.match(device.reason, /no adapter|no WebGPU/);
+    assert.equal(device.simd, 'simd128');
+    assert.ok(!('adapter' in device));
+  });
+
+  test('a worker computes on the CPU', () => assertWorks(context, 'cpu'));
+
+  fetches(context);
+});
+
+/** What holds on either device; `auto` is the one that is chosen here unless another is asked for. */
+function promises(context, auto) {
+  const evaluate = (act, argument) => context.page.evaluate(act, argument);
+  const devices = [...new Set(['cpu', auto])];
+
+  test('a device asked for by name is the one reported', async () => {
+    for (const device of devices) {
+      const report = await evaluate(async (device) => (await load('dress.h5', { device })).device, device);
+      assert.deepEqual([report.kind, report.reason], [device, 'asked for by name']);
+    }
+  });
+
+  test('a device asked for in predict serves that call alone', async () => {
+    const kinds = await evaluate(async (devices) => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const model = await load('dress.h5');
+      const found = [];
+      for (const device of devices) found.push(distance(await model.predict(given(arrays), { device }), arrays), model.device.kind);
+      return found;
+    }, devices);
+    for (let i = 0; i < kinds.length; i += 2) {
+      assert.ok(kinds[i] <= TOLERANCE);
+      assert.equal(kinds[i + 1], auto);
+    }
+  });
+
+  test('one sample gives the row it gives in a batch', async () => {
+    const furthest = await evaluate(async (file) => {
+      const x = given(readNpz(await bytes(file.replace('.h5', '.io.npz')))).subarray(0, 10 * 784);
+      const model = await load(file);
+      const whole = await model.predict(x);
+      let furthest = 0;
+      for (let row = 0; row < 10; row++) {
+        const { data, shape } = await model.predict(x.subarray(784 * row, 784 * (row + 1)));
+        if (String(shape) !== '1,10') throw new Error(`shape ${shape}`);
+        data.forEach((value, i) => (furthest = Math.max(furthest, Math.abs(value - whole.data[10 * row + i]))));
+      }
+      return furthest;
+    }, MNIST);
+    assert.ok(furthest <= TOLERANCE, `${furthest}`);
+  });
+
+  test('batchSize splits any batch without changing its answers', async () => {
+    const found = await evaluate(async () => {
+      const found = {};
+      for (const [file, sizes] of [['dress.h5', [1, 2, 4, 8, 9, 100]], ['branches.h5', [1, 3, 4]], ['rank3.h5', [1, 2]]]) {
+        const arrays = readNpz(await bytes(file.replace('.h5', '.io.npz')));
+        const model = await load(file);
+        for (const batchSize of sizes) found[`${file} by ${batchSize}`] = distance(await model.predict(given(arrays), { batchSize }), arrays);
+      }
+      return found;
+    });
+    assert.equal(Object.keys(found).length, 11);
+    for (const [what, distance] of Object.entries(found)) assert.ok(distance <= TOLERANCE, `${what}: ${distance}`);
+  });
+
+  test('every form of input means the same', async () => {
+    const found = await evaluate(async () => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const x = given(arrays);
+      const model = await load('dress.h5');
+      const rows = Array.from({ length: 9 }, (_, row) => [...x.subarray(20 * row, 20 * (row + 1))]);
+      const forms = {
+        Float32Array: x,
+        Float64Array: Float64Array.from(x),
+        'array of numbers': [...x],
+        'nested arrays': rows,
+        Tensor: new Tensor(x, [9, 20]),
+        'flat Tensor': new Tensor(x, [180]),
+        'by name': { [model.inputs[0].name]: x },
+        'nested by name': { [model.inputs[0].name]: rows },
+        'part of a buffer': new Float32Array([7, ...x, 7]).subarray(1, 181),
+      };
+      const found = {};
+      for (const [form, x] of Object.entries(forms)) found[form] = distance(await model.predict(x), arrays);
+      const rank3 = readNpz(await bytes('rank3.io.npz'));
+      const values = new Tensor(given(rank3), [3, 2, 3]);
+      const deep = await load('rank3.h5');
+      found['Tensor of rank 3'] = distance(await deep.predict(values), rank3);
+      found['arrays of rank 3'] = distance(await deep.predict(values.toArray()), rank3);
+      return found;
+    });
+    for (const [form, distance] of Object.entries(found)) assert.ok(distance <= TOLERANCE, `${form}: ${distance}`);
+  });
+
+  test('integers of every type are taken as numbers', async () => {
+    const different = await evaluate(async () => {
+      const numbers = Array.from({ length: 40 }, (_, i) => (i * 7) % 128);
+      const model = await load('dress.h5');
+      const want = await model.predict(Float32Array.from(numbers));
+      const types = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array];
+      const different = [];
+      for (const type of types) {
+        const got = await model.predict(type.from(numbers));
+        if (String(got.data) !== String(want.data)) different.push(type.name);
+      }
+      return different;
+    });
+    assert.deepEqual(different, []);
+  });
+
+  test('the caller keeps its input', async () => {
+    const kept = await evaluate(async () => {
+      const file = await bytes('dress.h5');
+      const copy = file.slice();
+      const model = await load(file);
+      const x = new Float32Array(40).fill(0.5);
+      await model.predict(x);
+      return file.every((byte, i) => byte === copy[i]) && x.length === 40 && x.every((value) => value === 0.5);
+    });
+    assert.ok(kept);
+  });
+
+  test('NaN in one sample gives NaN there and nowhere else', async () => {
+    for (const device of devices) {
+      const wrong = await evaluate(async (device) => {
+        const wrong = [];
+        // Classes, a linear answer, and functions of each kind; one row, few and many take different kernels.
+        for (const [file, rows] of [['dress.h5', [1, 9, 70]], ['rank3.h5', [3]], ['mnist_784_128_128_10.h5', [1, 64]]]) {
+          const model = await load(file, { device });
+          const width = model.inputs[0].shape.slice(1).reduce((a, b) => a * b, 1);
+          const units = model.outputs[0].shape[1];
+          for (const count of rows) {
+            const clean = Float32Array.from({ length: count * width }, (_, i) => Math.sin(i));
+            const want = await model.predict(clean);
+            for (const bad of new Set([0, count >> 1, count - 1])) {
+              const x = clean.slice();
+              x[bad * width + (width >> 1)] = NaN;
+              const { data } = await model.predict(x);
+              const right = data.every((value, i) => (Math.floor(i / units) === bad ? Number.isNaN(value) : value === want.data[i]));
+              if (!right || !want.data.every(Number.isFinite)) wrong.push(`${file}, row ${bad} of ${count}`);
+            }
+          }
+        }
+        return wrong;
+      }, device);
+      assert.deepEqual(wrong, [], device);
+    }
+  });
+
+  test('predictSync answers at once, on the CPU', async () => {
+    const found = await evaluate(async () => {
+      const arrays = readNpz(await bytes('branches.io.npz'));
+      return distance((await load('branches.h5')).predictSync(given(arrays)), arrays);
+    });
+    assert.ok(found <= TOLERANCE, `${found}`);
+  });
+
+  test('a Tensor gives its classes and nested arrays', async () => {
+    const found = await evaluate(async () => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const answer = await (await load('dress.h5')).predict(given(arrays));
+      const expected = arrays['out:'].data;
+      const classes = Array.from({ length: 9 }, (_, row) => {
+        const values = [...expected.subarray(3 * row, 3 * row + 3)];
+        return values.indexOf(Math.max(...values));
+      });
+      const nested = answer.toArray();
+      return { tensor: answer instanceof Tensor, same: String(answer.argMax()) === String(classes), rows: nested.length, row: nested[8], flat: [...answer.data.subarray(24)] };
+    });
+    assert.ok(found.tensor && found.same);
+    assert.equal(found.rows, 9);
+    assert.deepEqual(found.row, found.flat);
+  });
+
+  test('the model describes itself', async () => {
+    const describe = async (file) => {
+      const { name, inputs, outputs, layers, parameterCount } = await load(file);
+      return { name, inputs, outputs, layers, parameterCount };
+    };
+    assert.deepEqual(await evaluate(describe, 'dress.h5'), {
+      name: 'dress',
+      inputs: [{ name: 'input_layer_2', shape: [null, 20], dtype: 'float32' }],
+      outputs: [{ name: 'dense_4', shape: [null, 3], dtype: 'float32' }],
+      layers: [
+        { name: 'input_layer_2', type: 'InputLayer', outputShape: [null, 20], parameterCount: 0 },
+        { name: 'dense_3', type: 'Dense', outputShape: [null, 16], parameterCount: 336, activation: 'relu' },
+        { name: 'dense_4', type: 'Dense', outputShape: [null, 3], parameterCount: 51, activation: 'softmax' },
+      ],
+      parameterCount: 387,
+    });
+    const branches = await evaluate(describe, 'branches.h5');
+    assert.deepEqual(branches.inputs, [
+      { name: 'a', shape: [null, 2, 3], dtype: 'float32' },
+      { name: 'b', shape: [null, 6], dtype: 'float32' },
+    ]);
+    assert.deepEqual(branches.outputs.map(({ name, shape }) => [name, shape]), [['second', [null, 2]], ['first', [null, 3]]]);
+    assert.equal(branches.parameterCount, 6 * 5 + 5 + (5 * 2 + 2) + (5 * 3 + 3));
+  });
+
+  test('the summary names every layer, its type, and the number of parameters', async () => {
+    const { summary, layers } = await evaluate(async (file) => {
+      const model = await load(file);
+      return { summary: model.summary(), layers: model.layers };
+    }, MNIST);
+    for (const { name, type } of layers) assert.ok(summary.includes(name) && summary.includes(type), summary);
+    assert.match(summary, /118[,\u202f]?282/);
+  });
+
+  test('what save writes loads again as the same model', async () => {
+    for (const file of ['dress.h5', 'branches.h5', 'all_activations.h5', 'activation_layers.h5', 'rank3.h5', 'keras2_slash.h5', MNIST]) {
+      const found = await evaluate(async (file) => {
+        const arrays = readNpz(await bytes(file.replace('.h5', '.io.npz')));
+        const first = await load(file, { device: 'cpu' });
+        const saved = await first.save('safetensors');
+        const second = await load(saved, { device: 'cpu' });
+        const flat = (answer) => String(answer instanceof Tensor ? answer.data : Object.entries(answer).map(([name, { data }]) => [name, data]));
+        const facts = ({ name, inputs, outputs, layers, parameterCount }) => JSON.stringify({ name, inputs, outputs, layers, parameterCount });
+        return {
+          bytes: String(await second.save('safetensors')) === String(saved),
+          answers: flat(await second.predict(given(arrays))) === flat(await first.predict(given(arrays))),
+          facts: facts(first) === facts(second),
+        };
+      }, file);
+      assert.deepEqual(found, { bytes: true, answers: true, facts: true }, file);
+    }
+  });
+
+  test('a saved model is a safetensors file that others can read', async () => {
+    const saved = await evaluate(async () => Array.from(await (await load('dress.h5')).save('safetensors')));
+    const file = Buffer.from(saved);
+    const start = 8 + Number(file.readBigUInt64LE(0));
+    const { __metadata__, ...tensors } = JSON.parse(file.toString('utf8', 8, start));
+    assert.ok(Object.values(__metadata__).every((value) => typeof value === 'string'));
+    assert.deepEqual(Object.keys(tensors).sort(), ['dense_3/bias', 'dense_3/kernel', 'dense_4/bias', 'dense_4/kernel']);
+    assert.deepEqual(tensors['dense_3/kernel'].shape, [20, 16]);
+    const ranges = Object.values(tensors).map(({ dtype, data_offsets }) => (assert.equal(dtype, 'F32'), data_offsets));
+    const end = ranges.sort(([a], [b]) => a - b).reduce((end, [from, to]) => (assert.equal(from, end), to), 0);
+    assert.equal(start + end, file.length);
+  });
+
+  test('predictions in flight together do not mix', async () => {
+    const furthest = await evaluate(async (devices) => {
+      const [x, y] = [given(readNpz(await bytes('dress.io.npz'))), given(readNpz(await bytes('mnist_784_128_128_10.io.npz')))];
+      const [small, large] = await Promise.all([load('dress.h5'), load('mnist_784_128_128_10.h5')]);
+      const calls = devices.flatMap((device) => [
+        ...[1, 9, 3, 9, 1, 5].map((rows) => [small, x.subarray(0, rows * 20), { device }]),
+        ...[1, 256, 17, 256].map((rows) => [large, y.subarray(0, rows * 784), { device }]),
+        [small, x, { device, batchSize: 2 }],
+      ]);
+      const together = await Promise.all(calls.map(([model, ...call]) => model.predict(...call)));
+      let furthest = 0;
+      for (const [i, [model, rows]] of calls.entries()) {
+        const alone = model.predictSync(rows);
+        if (alone.data.length !== together[i].data.length) throw new Error(`call ${i} has ${together[i].data.length} values`);
+        alone.data.forEach((value, k) => (furthest = Math.max(furthest, Math.abs(value - together[i].data[k]))));
+      }
+      return furthest;
+    }, devices);
+    assert.ok(furthest <= TOLERANCE, `${furthest}`);
+  });
+
+  test('a model disposed of answers what is in flight, and nothing after', async () => {
+    for (const device of devices) {
+      const found = await evaluate(async (device) => {
+        const arrays = readNpz(await bytes('dress.io.npz'));
+        const [model, other] = [await load('dress.h5', { device }), await load('dress.h5', { device })];
+        const inFlight = [1, 2, 3].map(() => model.predict(given(arrays)));
+        const inBatches = model.predict(given(arrays), { batchSize: 2 }).then(() => null, ({ kind }) => kind);
+        model.dispose();
+        model[Symbol.dispose]();
+        const answers = await Promise.all(inFlight);
+        return {
+          distances: answers.map((answer) => distance(answer, arrays)),
+          inBatches: await inBatches,
+          after: await caught(() => model.predict(given(arrays))),
+          other: distance(await other.predict(given(arrays)), arrays),
+        };
+      }, device);
+      assert.ok(Math.max(...found.distances, found.other) <= TOLERANCE, JSON.stringify(found));
+      assert.equal(found.inBatches, 'disposed');
+      assertRefused(found.after, 'disposed', /'dress'/);
+    }
+  });
+
+  test('models loaded at the same time all work', async () => {
+    const found = await evaluate(() => {
+      const files = ['dress', 'rank3', 'no_bias', 'split_names', 'keras1', 'branches', 'deferred'];
+      return Promise.all(files.map((name) => check(`${name}.h5`, `${name}.io.npz`)));
+    });
+    assert.ok(Math.max(...found.map(({ distance }) => distance)) <= TOLERANCE, JSON.stringify(found));
+  });
+}
+
+/** How files come in. Needs no device. */
+function fetches(context) {
+  const evaluate = (act, argument) => context.page.evaluate(act, argument);
+
+  test('every source gives the same model', async () => {
+    const found = await evaluate(async () => {
+      const arrays = readNpz(await bytes('dress.io.npz'));
+      const file = await bytes('dress.h5');
+      const sources = {
+        string: 'dress.h5',
+        address: new URL('dress.h5', document.baseURI).href,
+        URL: new URL('dress.h5', document.baseURI),
+        Response: await fetch('dress.h5'),
+        'Response made here': new Response(file),
+        Blob: new Blob([file]),
+        File: new File([file], 'anything.txt'),
+        'object URL': URL.createObjectURL(new Blob([file])),
+        ArrayBuffer: file.buffer,
+        Uint8Array: file,
+        'part of a buffer': new Uint8Array([1, 2, 3, ...file, 4]).subarray(3, 3 + file.length),
+      };
+      const found = {};
+      for (const [name, source] of Object.entries(sources)) found[name] = distance(await (await load(source)).predict(given(arrays)), arrays);
+      return found;
+    });
+    assert.equal(Object.keys(found).length, 11);
+    for (const [name, distance] of Object.entries(found)) assert.ok(distance <= TOLERANCE, `${name}: ${distance}`);
+  });
+
+  test('the reader of other formats is fetched when a file needs it, once', async () => {
+    const page = await openPage(context);
+    const saved = await evaluate(async () => Array.from(await (await load('dress.h5')).save('safetensors')));
+    await page.route('**/model.safetensors', (route) => route.fulfill({ body: Buffer.from(saved) }));
+    const since = () => page.requests.splice(0).sort();
+    assert.deepEqual(since(), ['keras.mjs', 'nearside.js', 'page.html'], 'importing the package fetches nothing else');
+    await page.evaluate(() => load('model.safetensors'));
+    assert.deepEqual(since(), ['engine.wasm', 'model.safetensors'], 'a container needs the engine alone');
+    await page.evaluate(() => load('dress.h5'));
+    assert.deepEqual(since(), ['dress.h5', 'formats.js', 'formats.wasm']);
+    await page.evaluate(() => Promise.all([load('dress.h5'), load('rank3.h5')]));
+    assert.deepEqual(since(), ['dress.h5', 'rank3.h5']);
+    await page.close();
+  });
+
+  test('predictions fetch nothing', async () => {
+    await evaluate(async () => (globalThis.model = await load('dress.h5')));
+    context.page.requests.length = 0;
+    await evaluate(async () => void (await model.predict(new Float32Array(40), { batchSize: 1 }), model.predictSync(new Float32Array(20)), await model.save('safetensors')));
+    assert.deepEqual(context.page.requests, []);
+  });
+
+  test('onProgress counts up to the size of the file', async () => {
+    const { size, events } = await evaluate(async () => {
+      const events = [];
+      await load('deep300.h5', { onProgress: (progress) => events.push(progress) });
+      return { size: (await bytes('deep300.h5')).length, events };
+    });
+    assert.ok(events.length > 0);
+    assert.deepEqual(events.at(-1), { loaded: size, total: size });
+    events.reduce((before, { loaded, total }) => (assert.ok(loaded > before && total === size), loaded), 0);
+  });
+
+  test('onProgress does not take the length of a compressed answer for that of the file', async (t) => {
+    const url = await answer(t, (request, response) => {
+      const body = gzipSync(DRESS);
+      // Without leave, the page of another origin sees the length but not that it is compressed.
+      const leave = request.url === '/seen' ? { 'access-control-expose-headers': 'content-encoding' } : {};
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': body.length, ...leave }).end(body);
+    });
+    for (const name of ['seen', 'hidden']) {
+      const last = await evaluate(async (url) => {
+        let last;
+        await load(url, { onProgress: (progress) => (last = progress) });
+        return last;
+      }, url + name);
+      assert.deepEqual(last, { loaded: DRESS.length, total: 0 }, name);
+    }
+  });
+
+  test('what onProgress throws reaches the caller as it is', async () => {
+    const error = await evaluate(() => caught(() => load('dress.h5', { onProgress: () => { throw new RangeError('mine'); } })));
+    assert.deepEqual([error.name, error.message], ['RangeError', 'mine']);
+  });
+
+  test('a signal aborted before stops everything', async () => {
+    context.page.requests.length = 0;
+    const errors = await evaluate(async () => {
+      const signal = AbortSignal.abort();
+      const model = await load('dress.h5');
+      return [
+        await caught(() => load('rank3.h5', { signal })),
+        await caught(() => load(new Blob([]), { signal })),
+        await caught(() => model.predict(new Float32Array(20), { signal })),
+      ];
+    });
+    for (const error of errors) assertRefused(error, 'aborted', /aborted/);
+    assert.ok(!context.page.requests.includes('rank3.h5'));
+  });
+
+  test('a signal aborted during the download ends it', async (t) => {
+    let closed;
+    const ended = new Promise((resolve) => (closed = resolve));
+    const url = await answer(t, (request, response) => {
+      response.writeHead(200, { 'content-length': DRESS.length });
+      response.write(DRESS.subarray(0, 1000)); // and no more
+      response.on('close', closed);
+    });
+    const error = await evaluate(async (url) => {
+      const controller = new AbortController();
+      return caught(() => load(url, { signal: controller.signal, onProgress: () => controller.abort() }));
+    }, url);
+    assertRefused(error, 'aborted', /aborted/);
+    await ended;
+  });
+
+  test('a signal aborted between two batches ends the prediction', async () => {
+    const error = await evaluate(async () => {
+      const controller = new AbortController();
+      const model = await load('dress.h5');
+      const prediction = caught(() => model.predict(new Float32Array(20 * 1000), { batchSize: 1, signal: controller.signal }));
+      controller.abort();
+      return prediction;
+    });
+    assertRefused(error, 'aborted', /aborted/);
+  });
+
+  test('integrity admits the file it describes, and no other', async () => {
+    const hash = (algorithm, bytes = DRESS) => `${algorithm}-${createHash(algorithm).update(bytes).digest('base64')}`;
+    const other = (algorithm) => hash(algorithm, Buffer.from('another file'));
+    const refusal = (integrity, source = 'dress.h5') =>
+      evaluate(async ({ integrity, source }) => caught(async () => load(source ?? (await bytes('dress.h5')), { integrity })), { integrity, source });
+    for (const algorithm of ['sha256', 'sha384', 'sha512']) {
+      assert.equal(await refusal(hash(algorithm)), null, algorithm);
+      assertRefused(await refusal(other(algorithm)), 'integrity', new RegExp(`${algorithm}-`));
+    }
+    assert.equal(await refusal(hash('sha384'), null), null, 'of bytes');
+    assertRefused(await refusal(other('sha384'), null), 'integrity', /not the one expected/);
+    assert.equal(await refusal(`${other('sha384')} ${hash('sha384')}`), null, 'one of several');
+    assert.equal(await refusal(` ${other('sha256')}\n${hash('sha512')} `), null, 'the strongest counts');
+    assertRefused(await refusal(`${hash('sha256')} ${other('sha512')}`), 'integrity', /not the one expected/);
+    assert.equal(await refusal(`${hash('sha384')}?option`), null, 'with an option');
+    for (const malformed of ['', 'sha384', 'md5-rL0Y20zC+Fzt72VPzMSk2A==', hash('sha384').replace('-', '_'), 'sha384-%%%']) {
+      assertRefused(await refusal(malformed), 'value', /sha384-BASE64/);
+    }
+  });
+
+  test('integrity is checked before a file is parsed', async () => {
+    const error = await evaluate(() => caught(() => load('dress.io.npz', { integrity: `sha256-${btoa('0'.repeat(32))}` })));
+    assertRefused(error, 'integrity', /not the one expected/);
+  });
+
+  test('requestInit reaches the server', async (t) => {
+    let method, header;
+    const url = await answer(t, (request, response) => {
+      ({ method } = request);
+      header = request.headers['x-key'];
+      response.writeHead(200, { 'access-control-allow-headers': 'x-key' }).end(method === 'OPTIONS' ? '' : DRESS);
+    });
+    await evaluate((url) => load(url, { requestInit: { headers: { 'x-key': 'open' } } }), url);
+    assert.deepEqual([method, header], ['GET', 'open']);
+  });
+
+  test('a server that does not know .wasm is good enough', async () => {
+    const page = await openPage(context);
+    await page.route('**/*.wasm', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, headers: { 'content-type': 'application/octet-stream' } });
+    });
+    const { distance } = await page.evaluate(() => check('dress.h5', 'dress.io.npz'));
+    assert.ok(distance <= TOLERANCE);
+    await page.close();
+  });
+}
+
+async function assertWorks({ page }, device) {
+  const found = await page.evaluate(
+    (device) =>
+      new Promise((resolve, reject) => {
+        const worker = new Worker('worker.mjs', { type: 'module' });
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+        worker.postMessage(device);
+      }),
+    device,
+  );
+  assert.equal(found.device, device);
+  assert.ok(found.distance <= TOLERANCE, `${found.distance}`);
+}
