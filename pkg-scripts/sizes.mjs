@@ -1,10 +1,10 @@
 // Prints what the package's files weigh, raw and compressed, and which crates the WebAssembly modules are made of.
-// Fails beyond the budgets. node sizes.mjs [FOLDER OF THE PACKAGE [FOLDER OF THE LINKED MODULES]]
+// Fails beyond the budgets. node sizes.mjs [FOLDER OF THE PACKAGE [FOLDER OF ITS MODULES WITH NAMES]]
 import { readFileSync, readdirSync } from 'node:fs';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { codeByCrate } from './wasm-crates.mjs';
 
-const [, , pkg = 'pkg', linked = 'target/sizes'] = process.argv;
+const [, , pkg = 'pkg', named = 'www/generated'] = process.argv;
 
 /** What a page downloads, and the most it may weigh after brotli, in bytes. */
 const DOWNLOADS = [
@@ -25,9 +25,9 @@ for (const { name, files, budget } of DOWNLOADS) {
   process.exitCode = 1;
 }
 
-console.log('\nCode by crate before wasm-opt, KB; a generic function counts for the crate that wrote it');
+console.log('\nCode by crate, raw; a generic function counts for the crate that wrote it');
 for (const { name } of DOWNLOADS) {
-  const crates = codeByCrate(readFileSync(`${linked}/${name}.wasm`));
+  const crates = codeByCrate(readFileSync(`${named}/${name}_bg.wasm`));
   const all = crates.reduce((sum, [, bytes]) => sum + bytes, 0);
   const largest = crates.slice(0, 3).map(([crate, bytes]) => `${crate} ${kilobytes(bytes)}`);
   console.log(`${name}: ${largest.join(', ')}, of ${kilobytes(all)}`);

@@ -1,4 +1,4 @@
-// Which crates a WebAssembly module is made of, by the names that the linker left in it.
+// Which crates a WebAssembly module is made of, by the names of its functions.
 
 const STANDARD = ['core', 'alloc', 'std', 'compiler_builtins'];
 
@@ -12,20 +12,15 @@ export function codeByCrate(wasm) {
   const names = functionNames(wasm);
   const crates = new Map();
   functionSizes(wasm).forEach((bytes, i) => {
-    // These describe types to wasm-bindgen, which runs and removes them.
-    if (names[i].startsWith('__wbindgen_describe')) return;
     const crate = crateOf(names[i]);
     crates.set(crate, (crates.get(crate) ?? 0) + bytes);
   });
   return [...crates].sort(([, a], [, b]) => b - a);
 }
 
+/** The first crate in a name such as `serde_json::read::…`, `<f64 as zmij::…>::…` or `<dlmalloc[e24a27700634d609]::…`. */
 function crateOf(name) {
-  // Names are `_ZN8nearside5model…`, `_ZN45_$LT$f64$u20$as$u20$zmij..Sealed$GT$…`, or `_RNvNtCs1a2b_4core3fmt…`.
-  const [, length, path] = /^_ZN(\d+)(.*)/.exec(name) ?? /^_R.*?C(?:s[0-9a-zA-Z]*_)?(\d+)_?(.*)/.exec(name) ?? [];
-  if (!length) return 'others';
-  const first = path.slice(0, Number(length));
-  const crate = first.startsWith('_$') ? (/(\w+)\.\./.exec(first)?.[1] ?? 'core') : first;
+  const crate = /(\w+)(\[\w+\])?::/.exec(name)?.[1] ?? 'others';
   return STANDARD.includes(crate) ? 'core, alloc and std' : crate;
 }
 
@@ -40,6 +35,7 @@ function functionNames(wasm) {
   const module = new WebAssembly.Module(wasm);
   const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length;
   const [custom] = WebAssembly.Module.customSections(module, 'name');
+  if (!custom) throw new Error('the module has no names');
   const names = section(new Uint8Array(custom), FUNCTION_NAMES);
   const named = names.list(() => [names.integer() - imported, String.fromCharCode(...names.take(names.integer()))]);
   return Object.fromEntries(named);

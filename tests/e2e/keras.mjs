@@ -30,7 +30,8 @@ function readNpy(bytes) {
   const header = new TextDecoder().decode(bytes.subarray(start, start + length));
   const [, shape] = /'descr': '<f4', 'fortran_order': False, 'shape': \(([\d, ]*)\)/.exec(header) ?? [];
   if (shape === undefined) throw new Error(`only arrays of float32 in C order are read, not ${header}`);
-  return { data: new Float32Array(bytes.slice(start + length).buffer), shape: shape.match(/\d+/g).map(Number) };
+  const copy = new Uint8Array(bytes.subarray(start + length)); // aligned, as floats must be
+  return { data: new Float32Array(copy.buffer), shape: shape.match(/\d+/g).map(Number) };
 }
 
 /** What `predict` is given: one array, or for several inputs each by its name. */
