@@ -121,49 +121,47 @@ async function measure({ name, page }, host) {
 }
 
 function report() {
-  const ort = (of) => Math.min(...CONTENDERS.filter(({ target }) => !target).map(({ runs }) => median(runs.map(of))));
-  console.log(`\n${browser.version}, ${cpus().length} × ${cpus()[0].model}, ${rounds} rounds, local server without compression\n`);
-  row(['', 'from navigation, ms', '', '', 'from the first request, ms', '', '', 'KB', '']);
-  row(['', 'median', 'middle half', 'least', 'median', 'middle half', 'least', 'sent', 'brotli']);
+  const columns = [
+    { title: 'from navigation, ms', time: ({ time }) => time },
+    { title: 'from the first request, ms', time: ({ time, start }) => time - start },
+  ];
+  const ort = CONTENDERS.filter(({ target }) => !target);
+  const best = columns.map(({ time }) => Math.min(...ort.map(({ runs }) => quantile(runs.map(time), 0.5))));
+
+  console.log(`\n${browser.version}, ${cpus().length} × ${cpus()[0].model.trim()}; medians of ${rounds} rounds, quartiles, least`);
+  console.log('Files come plain from a local server; the last column is what brotli would make of them.\n');
+  row('', [...columns.map(({ title }) => title), 'KB', 'KB brotli']);
   for (const { name, runs } of CONTENDERS) {
-    const bytes = runs[0].files.map((file) => readFileSync(folders.map((f) => `${f}/${file}`).find((path) => existsSync(path))));
-    row([name, ...spread(runs.map(sinceNavigation)), ...spread(runs.map(sinceRequest)), kilobytes(bytes), kilobytes(bytes.map((b) => brotliCompressSync(b)))]);
+    const files = runs[0].files.map(readServed);
+    const compressed = files.map((file) => brotliCompressSync(file));
+    row(name, [...columns.map(({ time }) => spread(runs.map(time))), kilobytes(files), kilobytes(compressed)]);
   }
-  console.log('\nThe first request is where the empty page ends: until then all wait for the browser alone.');
+
+  console.log("\nPart of the faster ORT Web's time; until the first request, all wait for the browser alone.");
   for (const { name, runs, target } of CONTENDERS.filter(({ target }) => target)) {
-    const ratio = (of) => median(runs.map(of)) / ort(of);
-    const met = ratio(sinceNavigation) <= target ? 'met' : 'missed';
-    console.log(
-      `${name}: ${ratio(sinceNavigation).toFixed(3)} of ORT Web's time from navigation, ` +
-        `${ratio(sinceRequest).toFixed(3)} from the first request; the target of ${target} is ${met}`,
-    );
+    const ratios = columns.map(({ time }, i) => quantile(runs.map(time), 0.5) / best[i]);
+    row(name, [...ratios.map((ratio) => ratio.toFixed(3)), `target ${target}`]);
   }
 }
 
-function sinceNavigation({ time }) {
-  return time;
+function readServed(file) {
+  return readFileSync(folders.map((folder) => `${folder}/${file}`).find((path) => existsSync(path)));
 }
 
-function sinceRequest({ time, start }) {
-  return time - start;
+function spread(times) {
+  const [median, lower, upper, least] = [0.5, 0.25, 0.75, 0].map((part) => quantile(times, part));
+  return `${median.toFixed(1)}  ${lower.toFixed(0)}–${upper.toFixed(0)}  ${least.toFixed(1)}`;
 }
 
 function quantile(values, part) {
   return values.toSorted((a, b) => a - b)[Math.round((values.length - 1) * part)];
 }
 
-function median(values) {
-  return quantile(values, 0.5);
-}
-
-function spread(values) {
-  return [median(values).toFixed(1), [0.25, 0.75].map((part) => quantile(values, part).toFixed(0)).join('–'), quantile(values, 0).toFixed(1)];
-}
-
 function kilobytes(files) {
   return (files.reduce((sum, { length }) => sum + length, 0) / 1000).toFixed(0);
 }
 
-function row([name, ...cells]) {
-  console.log(name.padEnd(24), ...cells.map((cell) => cell.padStart(12)));
+function row(name, cells) {
+  const widths = [28, 28, 14, 14];
+  console.log(name.padEnd(24) + cells.map((cell, i) => cell.padStart(widths[i])).join(''));
 }
