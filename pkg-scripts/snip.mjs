@@ -4,6 +4,7 @@ import binaryen from 'binaryen';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const [, , file, ...patterns] = process.argv;
+binaryen.setDebugInfo(true); // keeps the names
 const module = binaryen.readBinary(readFileSync(file));
 // Those of every browser with simd128, as in `build`: with more of them, binaryen writes what Node 20 cannot read.
 const { SIMD128, BulkMemory, NontrappingFPToInt, SignExt, MutableGlobals, ReferenceTypes, Multivalue } = binaryen.Features;

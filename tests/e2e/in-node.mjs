@@ -48,7 +48,8 @@ const acts = {
 
   async failures(path) {
     const model = await load(path);
-    const saved = Object.defineProperty(await model.save('safetensors'), 'length', { value: 2 ** 32 - 1 });
+    let length = 20;
+    const lying = Object.defineProperty(new Float32Array(20), 'length', { get: () => length++ });
     const errors = {
       path: await caught(() => load('nowhere.h5')),
       file: await caught(() => load('file:///nowhere.h5')),
@@ -60,7 +61,7 @@ const acts = {
       bytes: await caught(() => load(Buffer.from('not a model'))),
       integrity: await caught(() => load(path, { integrity: `sha256-${btoa('0'.repeat(32))}` })),
       aborted: await caught(() => load(path, { signal: AbortSignal.abort() })),
-      fault: await caught(() => load(saved)),
+      fault: await caught(() => model.predict(lying)),
     };
     return { device: model.device, errors, distance: await check(path, path.replace('.h5', '.io.npz')) };
   },

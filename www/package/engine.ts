@@ -11,6 +11,8 @@ type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer>
 
 let started: Promise<void> | undefined;
 let imported: Promise<Formats> | undefined;
+/** Gives the formats module a fresh instance, if it has been used. */
+let renewFormats: (() => void) | undefined;
 /** The sessions of the engine's present instance: those of an earlier one point into memory that is gone. */
 let sessions = new WeakSet<engine.Engine>();
 /** What ends each call that has not been answered yet. */
@@ -41,20 +43,30 @@ export function close(session: engine.Engine): void {
   if (sessions.delete(session)) guard(() => session.free());
 }
 
-/** Turns a foreign model file into a container. */
-export async function convert(bytes: Uint8Array): Promise<Uint8Array> {
+/** Fetches the formats module, once. */
+export function startFormats(): Promise<Formats> {
   imported ??= importFormats();
   imported.catch(() => (imported = undefined));
-  const formats = await imported;
+  return imported;
+}
+
+/** Turns a foreign model file into a container. */
+export async function convert(bytes: Uint8Array): Promise<Uint8Array> {
+  const formats = await startFormats();
+  renewFormats?.();
+  // Hostile bytes are parsed in a memory of their own. It is given back, as WebAssembly memory cannot shrink: by a task
+  // of its own, which the model's first prediction need not wait for.
+  renewFormats = () => {
+    renewFormats = undefined;
+    formats.reset();
+  };
+  setTimeout(() => renewFormats?.());
   try {
     return formats.convert(bytes);
   } catch (thrown) {
     if (isPlainError(thrown)) throw toError(thrown);
     const reason = 'the file is damaged in a way that stopped the reader';
     throw new NearsideError('format', `${reason}: ${String(thrown)}`, {}, { cause: thrown });
-  } finally {
-    // Hostile bytes are parsed in a memory of their own, and it is given back: WebAssembly memory cannot shrink.
-    formats.reset();
   }
 }
 

@@ -7,7 +7,7 @@
  * const probabilities = await model.predict(pixels);
  * ```
  */
-import { close, convert, detect, guard, guardAsync, open, startEngine } from './engine.js';
+import { close, convert, detect, guard, guardAsync, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model } from './model.js';
 import { type FetchOptions, type ModelSource, readSource } from './source.js';
@@ -30,6 +30,9 @@ export interface LoadOptions extends FetchOptions {
 /** Enough of a file to know its format: HDF5 may begin after a user block of some kilobytes. */
 const DETECTED_BYTES = 64 * 1024;
 
+/** The first byte of an HDF5 file, unless it begins with a user block. */
+const HDF5_START = 0x89;
+
 const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit'];
 
 /**
@@ -45,8 +48,9 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   if (!['auto', 'cpu', 'gpu'].includes(device)) {
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
-  // The engine and the file travel at the same time.
-  const [bytes] = await Promise.all([readSource(source, options), startEngine()]);
+  // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
+  const onStart = (start: Uint8Array) => void (start[0] === HDF5_START && startFormats());
+  const [bytes] = await Promise.all([readSource(source, options, onStart), startEngine()]);
   throwIfAborted(options.signal);
   const format = guard(() => detect(bytes.subarray(0, DETECTED_BYTES)));
   const container = format === 'container' ? bytes : await convert(bytes);

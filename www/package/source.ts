@@ -16,24 +16,26 @@ export interface FetchOptions {
   requestInit?: RequestInit;
 }
 
-/** @internal The bytes of a model file. */
-export async function readSource(source: ModelSource, options: FetchOptions): Promise<Uint8Array> {
+/** @internal The bytes of a model file. `onStart` is given the first that arrive, as soon as they do. */
+export async function readSource(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
   throwIfAborted(options.signal);
-  const bytes = await readBytes(source, options);
+  const bytes = await readBytes(source, options, onStart);
   if (options.integrity !== undefined) await checkIntegrity(bytes, options.integrity);
   return bytes;
 }
 
-async function readBytes(source: ModelSource, options: FetchOptions): Promise<Uint8Array> {
+type OnStart = (start: Uint8Array) => void;
+
+async function readBytes(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
   if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-  if (source instanceof Response) return readResponse(source, source.url, options);
+  if (source instanceof Response) return readResponse(source, source.url, options, onStart);
   if (typeof source !== 'string' && !(source instanceof URL)) {
     throw new NearsideError('value', 'the source is not an address, a Response, a Blob, an ArrayBuffer or a Uint8Array');
   }
   const local = await platform.readFile?.(source);
-  return local ?? readResponse(await fetchUrl(source, options), String(source), options);
+  return local ?? readResponse(await fetchUrl(source, options), String(source), options, onStart);
 }
 
 async function fetchUrl(url: string | URL, options: FetchOptions): Promise<Response> {
@@ -45,7 +47,7 @@ async function fetchUrl(url: string | URL, options: FetchOptions): Promise<Respo
   }
 }
 
-async function readResponse(response: Response, url: string, options: FetchOptions): Promise<Uint8Array> {
+async function readResponse(response: Response, url: string, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
   const context = { url };
   if (!response.ok) {
     const status = `${response.status} ${response.statusText}`.trim();
@@ -67,6 +69,7 @@ async function readResponse(response: Response, url: string, options: FetchOptio
       throw new NearsideError('network', `${url} broke off: ${message(cause)}`, context, { cause });
     });
     if (done) break;
+    if (!loaded) onStart(value);
     chunks.push(value);
     loaded += value.length;
     if (loaded > total) total = 0; // compressed, though another origin's server hides it
