@@ -19,6 +19,7 @@
 
 mod error;
 pub mod format;
+pub mod layer;
 pub mod model;
 mod tensor;
 
@@ -36,8 +37,9 @@ pub mod session;
 mod wasm;
 
 pub use error::{Context, Error, ErrorKind, Result};
-pub use model::{Layer, LayerKind, Model, Node};
-pub use nearside_kernels::{Activation, Elementwise, Rowwise};
+pub use layer::{Layer, LayerKind};
+pub use model::{Model, Node};
+pub use nearside_kernels::{Activation, Binary, Elementwise, Rowwise};
 #[cfg(feature = "engine")]
 pub use plan::{Kernel, Plan, Port, Step};
 #[cfg(feature = "engine")]

@@ -1,6 +1,6 @@
 //! A network as plain data: what readers produce, executors run and writers save.
 
-use crate::{Activation, Error, Result, Tensor, tensor::element_count};
+use crate::{Error, Layer, LayerKind, Result};
 use std::{collections::BinaryHeap, fmt::Write};
 
 /// A directed acyclic graph of layer calls.
@@ -17,43 +17,9 @@ pub struct Model {
     pub nodes: Vec<Node>,
     /// Nodes whose results are the model's, in order.
     pub outputs: Vec<usize>,
-}
-
-/// A named layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layer {
-    /// Unique name.
-    pub name: String,
-    /// What it computes, with its weights.
-    pub kind: LayerKind,
-}
-
-/// What a layer computes. Shapes are those of one sample: the batch axis is left out everywhere.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LayerKind {
-    /// An input of the model.
-    Input {
-        /// Shape of a sample.
-        shape: Vec<usize>,
-    },
-    /// `activation(x · kernel + bias)` over the last axis.
-    Dense {
-        /// (inputs, units)
-        kernel: Tensor,
-        /// (units)
-        bias: Option<Tensor>,
-        /// Applied to the result.
-        activation: Activation,
-    },
-    /// An activation by itself.
-    Activation(Activation),
-    /// All axes into one.
-    Flatten,
-    /// Nothing, when predicting.
-    Dropout {
-        /// Share of the values dropped in training.
-        rate: f32,
-    },
+    /// Whether inputs and outputs have a batch axis in front of the shapes given here. Without one the model takes
+    /// exactly one sample, whose shape is the whole of the input's.
+    pub batched: bool,
 }
 
 /// One call of a layer.
@@ -78,6 +44,7 @@ impl Model {
             nodes: nodes.collect(),
             outputs: vec![layers.len().saturating_sub(1)],
             layers,
+            batched: true,
         };
         model.shapes()?;
         Ok(model)
@@ -164,99 +131,4 @@ impl Model {
         let _ = write!(text, "Total parameters: {}", self.parameter_count());
         Ok(text)
     }
-}
-
-impl Layer {
-    /// A layer of that name.
-    pub fn new(name: impl Into<String>, kind: LayerKind) -> Self {
-        Self { name: name.into(), kind }
-    }
-
-    /// Number of weights.
-    pub fn parameter_count(&self) -> usize {
-        match &self.kind {
-            LayerKind::Dense { kernel, bias, .. } => {
-                kernel.data().len() + bias.as_ref().map_or(0, |bias| bias.data().len())
-            }
-            _ => 0,
-        }
-    }
-}
-
-impl LayerKind {
-    /// The layer's class name in Keras.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Input { .. } => "InputLayer",
-            Self::Dense { .. } => "Dense",
-            Self::Activation(_) => "Activation",
-            Self::Flatten => "Flatten",
-            Self::Dropout { .. } => "Dropout",
-        }
-    }
-
-    /// The activation, if the layer has one that does anything.
-    pub fn activation(&self) -> Option<Activation> {
-        match self {
-            Self::Dense { activation, .. } | Self::Activation(activation) => {
-                Some(*activation).filter(|activation| *activation != Activation::LINEAR)
-            }
-            _ => None,
-        }
-    }
-
-    /// Shape of a sample's result.
-    ///
-    /// # Errors
-    /// `Shape` for inputs the layer cannot take.
-    pub fn output_shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
-        if let Self::Input { shape } = self {
-            if !inputs.is_empty() {
-                return Err(Error::format("an input layer takes no input"));
-            }
-            if element_count(shape)? == 0 {
-                return Err(Error::shape(format!("input shape {shape:?} holds no values")));
-            }
-            return Ok(shape.clone());
-        }
-        let &[input] = inputs else {
-            return Err(Error::format(format!("takes one input, {} given", inputs.len())));
-        };
-        match self {
-            Self::Input { .. } => unreachable!("returned above"),
-            Self::Dense { kernel, bias, activation } => {
-                let &[features, units] = kernel.shape() else {
-                    let shape = kernel.shape();
-                    return Err(Error::shape(format!("kernel has shape {shape:?}, (inputs, units) needed")));
-                };
-                if input.last() != Some(&features) {
-                    return Err(Error::shape(format!(
-                        "the kernel takes {features} values on the last axis, the input has shape {input:?}"
-                    )));
-                }
-                if units == 0 || bias.as_ref().is_some_and(|bias| bias.shape() != [units]) {
-                    let shape = bias.as_ref().map(Tensor::shape);
-                    return Err(Error::shape(format!("{units} units, and a bias of shape {shape:?}")));
-                }
-                let mut shape = input.to_vec();
-                shape[input.len() - 1] = units;
-                activated_shape(*activation, shape)
-            }
-            Self::Activation(activation) => activated_shape(*activation, input.to_vec()),
-            Self::Flatten => Ok(vec![element_count(input)?]),
-            Self::Dropout { .. } => Ok(input.to_vec()),
-        }
-    }
-}
-
-fn activated_shape(activation: Activation, mut shape: Vec<usize>) -> Result<Vec<usize>> {
-    let Activation::Rowwise(function) = activation else { return Ok(shape) };
-    let name = function.name();
-    let Some(last) = shape.last_mut() else {
-        return Err(Error::shape(format!("{name} needs an axis besides the batch")));
-    };
-    *last = function
-        .output_width(*last)
-        .ok_or_else(|| Error::shape(format!("{name} halves the last axis, which has {last} values")))?;
-    Ok(shape)
 }

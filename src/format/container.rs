@@ -1,17 +1,23 @@
 //! nearside's own file: safetensors whose metadata holds the architecture as JSON under the key `nearside`.
 //!
 //! ```json
-//! { "version": 1, "name": "mlp", "outputs": [1],
-//!   "layers": [ { "name": "x", "type": "input", "shape": [784] },
-//!               { "name": "d", "type": "dense", "bias": true, "activation": { "name": "relu" } } ],
+//! { "version": 1, "name": "mlp", "batched": true, "outputs": [1],
+//!   "layers": [ { "name": "x", "type": "InputLayer", "weights": [], "shape": [784] },
+//!               { "name": "d", "type": "Dense", "weights": ["kernel", "bias"], "activation": { "name": "relu" } } ],
 //!   "nodes":  [ { "layer": 0, "inputs": [] }, { "layer": 1, "inputs": [0] } ] }
 //! ```
 //!
-//! A layer's weights are the f32 tensors `LAYER/kernel` and `LAYER/bias`, so any safetensors reader can use them.
+//! A layer's weights are the tensors `LAYER/kernel`, `LAYER/bias` and so on, so any safetensors reader can use them:
+//! f32, or f16, or int8 with an f32 tensor `LAYER/kernel/scale` that holds a factor for each position of the last axis.
 
-use super::{json::Object, safetensors};
-use crate::{Activation, Error, Layer, LayerKind, Model, Node, Result};
-use serde_json::{Map, Value, json};
+use super::{
+    json::{Object, Value},
+    safetensors,
+};
+use crate::{
+    Activation, Binary, Error, Layer, LayerKind, Model, Node, Result, Tensor,
+    layer::{Encoding, Noise},
+};
 
 const KEY: &str = "nearside";
 const VERSION: usize = 1;
@@ -28,14 +34,13 @@ pub fn is_container(bytes: &[u8]) -> bool {
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
     let mut file = safetensors::File::read(bytes)?;
-    let Some(Value::String(text)) = file.metadata.remove(KEY) else {
+    let Some(Value::Text(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
-            "this safetensors file holds weights without an architecture; use one that nearside saved with \
-             model.save('safetensors')",
+            "this safetensors file holds weights without an architecture; give one in the option 'config', or use a \
+             file that nearside saved with model.save('safetensors')",
         ));
     };
-    let architecture = serde_json::from_slice(text.as_bytes())
-        .map_err(|error| Error::format(format!("the architecture is not JSON: {error}")).offset(8))?;
+    let architecture = Value::parse(text.as_bytes(), "the architecture").map_err(|error| error.offset(8))?;
     let model = model(architecture, &mut file).map_err(|error| error.offset(8))?;
     if let Some(name) = file.untaken() {
         return Err(Error::format("no layer has this tensor").tensor(name).offset(8));
@@ -52,11 +57,20 @@ fn model(architecture: Value, file: &mut safetensors::File) -> Result<Model> {
             "the architecture has version {version}, this nearside reads version {VERSION}; update nearside"
         )));
     }
-    let layers = fields.list("layers")?.into_iter().map(|value| layer(value, file)).collect::<Result<_>>()?;
-    let nodes = fields.list("nodes")?.into_iter().map(node).collect::<Result<_>>()?;
-    let model = Model { name: fields.string("name")?, layers, nodes, outputs: fields.sizes("outputs")? };
+    let mut layers = Vec::new();
+    for value in fields.list("layers")? {
+        layers.push(layer(value, file)?);
+    }
+    let mut nodes = Vec::new();
+    for value in fields.list("nodes")? {
+        let mut fields = Object::new(value, "a node")?;
+        nodes.push(Node { layer: fields.size("layer")?, inputs: fields.sizes("inputs")? });
+        fields.finish()?;
+    }
+    let (name, outputs, batched) =
+        (fields.string("name")?, fields.sizes("outputs")?, fields.boolean("batched")?);
     fields.finish()?;
-    Ok(model)
+    Ok(Model { name, layers, nodes, outputs, batched })
 }
 
 fn layer(value: Value, file: &mut safetensors::File) -> Result<Layer> {
@@ -66,30 +80,99 @@ fn layer(value: Value, file: &mut safetensors::File) -> Result<Layer> {
     Ok(Layer { name, kind })
 }
 
+/// A layer's weights, taken one by one.
+struct Weights(Vec<(String, Tensor)>);
+
+impl Weights {
+    fn optional(&mut self, name: &str) -> Option<Tensor> {
+        let index = self.0.iter().position(|(own, _)| own == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    fn take(&mut self, name: &str) -> Result<Tensor> {
+        self.optional(name).ok_or_else(|| Error::format(format!("the layer has no weights '{name}'")))
+    }
+}
+
 fn kind(name: &str, mut fields: Object, file: &mut safetensors::File) -> Result<LayerKind> {
     let type_name = fields.string("type")?;
+    let mut weights = Weights(Vec::new());
+    for weight in fields.strings("weights")? {
+        let tensor = file.take(&format!("{name}/{weight}"))?;
+        weights.0.push((weight, tensor));
+    }
     let kind = match type_name.as_str() {
-        "input" => LayerKind::Input { shape: fields.sizes("shape")? },
-        "dense" => LayerKind::Dense {
-            kernel: file.take(&format!("{name}/kernel"))?,
-            bias: if fields.boolean("bias")? { Some(file.take(&format!("{name}/bias"))?) } else { None },
+        "InputLayer" => LayerKind::Input { shape: fields.sizes("shape")? },
+        "Constant" => LayerKind::Constant { value: weights.take("value")? },
+        "Dense" => LayerKind::Dense {
+            kernel: weights.take("kernel")?,
+            bias: weights.optional("bias"),
             activation: activation(fields.take("activation")?)?,
         },
-        "activation" => LayerKind::Activation(activation(fields.take("activation")?)?),
-        "flatten" => LayerKind::Flatten,
-        "dropout" => LayerKind::Dropout { rate: fields.number("rate")? },
+        "Activation" => LayerKind::Activation(activation(fields.take("activation")?)?),
+        "PReLU" => LayerKind::PRelu { alpha: weights.take("alpha")? },
+        "Flatten" => LayerKind::Flatten,
+        "Reshape" => LayerKind::Reshape { shape: fields.sizes("shape")? },
+        "Permute" => LayerKind::Permute { axes: fields.sizes("axes")? },
+        "Dropout" => LayerKind::Dropout { rate: fields.number("rate")? },
+        "GaussianNoise" => LayerKind::Noise(Noise::Gaussian { stddev: fields.number("stddev")? }),
+        "GaussianDropout" => LayerKind::Noise(Noise::GaussianDropout { rate: fields.number("rate")? }),
+        "AlphaDropout" => LayerKind::Noise(Noise::AlphaDropout { rate: fields.number("rate")? }),
+        "ActivityRegularization" => LayerKind::Noise(Noise::ActivityRegularization {
+            l1: fields.number("l1")?,
+            l2: fields.number("l2")?,
+        }),
+        "Combine" => {
+            let op = fields.string("op")?;
+            let named = Binary::NAMED.iter().find(|(name, _)| *name == op);
+            let unknown = || Error::unsupported(format!("the function '{op}' is not supported"));
+            LayerKind::Combine(named.ok_or_else(unknown)?.1)
+        }
+        "Average" => LayerKind::Average,
+        "Concatenate" => LayerKind::Concatenate { axis: fields.size("axis")? },
+        "Gather" => LayerKind::Gather { axis: fields.size("axis")?, indices: fields.sizes("indices")? },
+        "MatMul" => LayerKind::MatMul,
+        "BatchNormalization" => LayerKind::BatchNormalization {
+            gamma: weights.optional("gamma"),
+            beta: weights.optional("beta"),
+            mean: weights.take("moving_mean")?,
+            variance: weights.take("moving_variance")?,
+            epsilon: fields.number("epsilon")?,
+            momentum: fields.number("momentum")?,
+        },
+        "LayerNormalization" => LayerKind::LayerNormalization {
+            gamma: weights.optional("gamma"),
+            beta: weights.optional("beta"),
+            epsilon: fields.number("epsilon")?,
+        },
+        "Rescaling" => {
+            LayerKind::Rescaling { scale: weights.take("scale")?, offset: weights.take("offset")? }
+        }
+        "Normalization" => {
+            LayerKind::Normalization { mean: weights.take("mean")?, variance: weights.take("variance")? }
+        }
+        "Embedding" => LayerKind::Embedding { table: weights.take("embeddings")? },
+        "CategoryEncoding" => {
+            let mode = fields.string("mode")?;
+            let known = ENCODINGS.iter().find(|(name, _)| *name == mode);
+            let unknown = || Error::unsupported(format!("the encoding '{mode}' is not supported"));
+            LayerKind::CategoryEncoding { tokens: fields.size("tokens")?, mode: known.ok_or_else(unknown)?.1 }
+        }
+        "Discretization" => LayerKind::Discretization { boundaries: weights.take("boundaries")? },
+        "Classes" => {
+            LayerKind::Classes { names: fields.strings("names")?, columns: fields.boolean("columns")? }
+        }
         _ => return Err(Error::unsupported(format!("layers of type '{type_name}' are not supported"))),
     };
     fields.finish()?;
-    Ok(kind)
+    match weights.0.first() {
+        Some((weight, _)) => Err(Error::format(format!("the layer takes no weights '{weight}'"))),
+        None => Ok(kind),
+    }
 }
 
-fn node(value: Value) -> Result<Node> {
-    let mut fields = Object::new(value, "a node")?;
-    let node = Node { layer: fields.size("layer")?, inputs: fields.sizes("inputs")? };
-    fields.finish()?;
-    Ok(node)
-}
+const ENCODINGS: [(&str, Encoding); 3] =
+    [("one_hot", Encoding::OneHot), ("multi_hot", Encoding::MultiHot), ("count", Encoding::Count)];
 
 /// Reads an activation: its name, and its parameters where they differ from Keras's defaults.
 fn activation(value: Value) -> Result<Activation> {
@@ -98,9 +181,12 @@ fn activation(value: Value) -> Result<Activation> {
     let mut activation = Activation::from_name(&name)
         .ok_or_else(|| Error::unsupported(format!("the activation '{name}' is not supported")))?;
     for (parameter, value) in fields.into_fields() {
-        let known = match (&mut activation, value.as_f64()) {
-            (Activation::Elementwise(function), Some(value)) => {
+        let known = match (&mut activation, value) {
+            (Activation::Elementwise(function), Value::Number(value)) => {
                 function.set_parameter(&parameter, value as f32)
+            }
+            (Activation::Rowwise(function), Value::Number(value)) if parameter == EPSILON => {
+                function.set_epsilon(value as f32)
             }
             _ => false,
         };
@@ -112,50 +198,121 @@ fn activation(value: Value) -> Result<Activation> {
     Ok(activation)
 }
 
+const EPSILON: &str = "epsilon";
+
+/// How a file keeps weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dtype {
+    /// 32-bit floats, as they are.
+    #[default]
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit whole numbers, symmetric, with a factor for each position of the last axis. Kernels and tables alone:
+    /// vectors stay as they are.
+    Int8,
+}
+
 /// Writes a container.
 ///
 /// # Errors
 /// As [`Model::shapes`]: a model that could not be read again is not written.
 pub fn write(model: &Model) -> Result<Vec<u8>> {
     model.shapes()?;
-    let nodes = model.nodes.iter().map(|node| json!({ "layer": node.layer, "inputs": node.inputs }));
-    let architecture = json!({
-        "version": VERSION,
-        "name": model.name,
-        "layers": model.layers.iter().map(layer_fields).collect::<Vec<_>>(),
-        "nodes": nodes.collect::<Vec<_>>(),
-        "outputs": model.outputs,
-    });
     let mut tensors = Vec::new();
     for Layer { name, kind } in &model.layers {
-        if let LayerKind::Dense { kernel, bias, .. } = kind {
-            tensors.push((format!("{name}/kernel"), kernel));
-            tensors.extend(bias.as_ref().map(|bias| (format!("{name}/bias"), bias)));
+        for (weight, tensor) in kind.weights() {
+            let bytes = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((format!("{name}/{weight}"), "F32", tensor.shape(), bytes));
         }
     }
-    Ok(safetensors::write((KEY, safetensors::to_text(&architecture)), &tensors))
+    Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
+}
+
+/// The architecture of a model, without its weights.
+pub(super) fn architecture(model: &Model) -> Value {
+    let node =
+        |node: &Node| Value::object([("layer", node.layer.into()), ("inputs", Value::sizes(&node.inputs))]);
+    Value::object([
+        ("version", VERSION.into()),
+        ("name", model.name.as_str().into()),
+        ("batched", Value::Bool(model.batched)),
+        ("layers", Value::List(model.layers.iter().map(layer_fields).collect())),
+        ("nodes", Value::List(model.nodes.iter().map(node).collect())),
+        ("outputs", Value::sizes(&model.outputs)),
+    ])
 }
 
 fn layer_fields(Layer { name, kind }: &Layer) -> Value {
+    let type_name = match kind {
+        LayerKind::Combine(_) => "Combine",
+        kind => kind.type_name(),
+    };
+    let weights = kind.weights().into_iter().map(|(name, _)| Value::from(name)).collect();
+    let mut fields = vec![
+        ("name", Value::from(name.as_str())),
+        ("type", type_name.into()),
+        ("weights", Value::List(weights)),
+    ];
     match kind {
-        LayerKind::Input { shape } => json!({ "name": name, "type": "input", "shape": shape }),
-        LayerKind::Dense { bias, activation, .. } => json!({
-            "name": name, "type": "dense", "bias": bias.is_some(), "activation": activation_fields(*activation),
-        }),
-        LayerKind::Activation(activation) => {
-            json!({ "name": name, "type": "activation", "activation": activation_fields(*activation) })
+        LayerKind::Input { shape } | LayerKind::Reshape { shape } => {
+            fields.push(("shape", Value::sizes(shape)))
         }
-        LayerKind::Flatten => json!({ "name": name, "type": "flatten" }),
-        LayerKind::Dropout { rate } => json!({ "name": name, "type": "dropout", "rate": rate }),
+        LayerKind::Dense { activation, .. } | LayerKind::Activation(activation) => {
+            fields.push(("activation", activation_fields(*activation)));
+        }
+        LayerKind::Permute { axes } => fields.push(("axes", Value::sizes(axes))),
+        LayerKind::Dropout { rate }
+        | LayerKind::Noise(Noise::GaussianDropout { rate } | Noise::AlphaDropout { rate }) => {
+            fields.push(("rate", (*rate).into()));
+        }
+        LayerKind::Noise(Noise::Gaussian { stddev }) => fields.push(("stddev", (*stddev).into())),
+        LayerKind::Noise(Noise::ActivityRegularization { l1, l2 }) => {
+            fields.extend([("l1", (*l1).into()), ("l2", (*l2).into())]);
+        }
+        LayerKind::Combine(op) => {
+            let named = Binary::NAMED.iter().find(|(_, named)| named == op);
+            fields.push(("op", named.map_or("", |(name, _)| name).into()));
+        }
+        LayerKind::Concatenate { axis } => fields.push(("axis", (*axis).into())),
+        LayerKind::Gather { axis, indices } => {
+            fields.extend([("axis", (*axis).into()), ("indices", Value::sizes(indices))]);
+        }
+        LayerKind::BatchNormalization { epsilon, momentum, .. } => {
+            fields.extend([(EPSILON, (*epsilon).into()), ("momentum", (*momentum).into())]);
+        }
+        LayerKind::LayerNormalization { epsilon, .. } => fields.push((EPSILON, (*epsilon).into())),
+        LayerKind::CategoryEncoding { tokens, mode } => {
+            let named = ENCODINGS.iter().find(|(_, named)| named == mode);
+            fields
+                .extend([("tokens", (*tokens).into()), ("mode", named.map_or("", |(name, _)| name).into())]);
+        }
+        LayerKind::Classes { names, columns } => {
+            let names = names.iter().map(|name| name.as_str().into()).collect();
+            fields.extend([("names", Value::List(names)), ("columns", Value::Bool(*columns))]);
+        }
+        LayerKind::Constant { .. }
+        | LayerKind::PRelu { .. }
+        | LayerKind::Flatten
+        | LayerKind::Average
+        | LayerKind::MatMul
+        | LayerKind::Rescaling { .. }
+        | LayerKind::Normalization { .. }
+        | LayerKind::Embedding { .. }
+        | LayerKind::Discretization { .. } => {}
     }
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
 fn activation_fields(activation: Activation) -> Value {
-    let mut fields = Map::new();
-    fields.insert("name".into(), activation.name().into());
-    if let Activation::Elementwise(function) = activation {
-        for (name, value) in function.named_parameters() {
-            fields.insert(name.into(), value.into());
+    let mut fields = vec![("name".to_string(), Value::from(activation.name()))];
+    match activation {
+        Activation::Elementwise(function) => {
+            let named = function.named_parameters().into_iter();
+            fields.extend(named.map(|(name, value)| (name.to_string(), value.into())));
+        }
+        Activation::Rowwise(function) => {
+            fields.extend(function.epsilon().map(|epsilon| (EPSILON.to_string(), epsilon.into())));
         }
     }
     Value::Object(fields)

@@ -1,12 +1,15 @@
 //! Model files: found out from their content, never from their name.
 
 pub mod container;
-mod json;
+pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
-mod safetensors;
+pub(crate) mod safetensors;
 
 use crate::{Error, Model, Result};
+
+/// The files of a model by name: most have one, others keep their weights in files beside it.
+pub type Files<'a> = [(&'a str, &'a [u8])];
 
 /// The formats that can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,15 @@
 //!
 //! Written here because the engine ships to every page: the crate of that name costs it 20 KB more.
 
-use super::json::Object;
+use super::json::{Object, Value};
 use crate::{
     Error, Result, Tensor,
     tensor::{element_count, reserve},
 };
-use serde_json::{Map, Value, json};
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 /// The largest header read, as in the reference implementation.
 const MAX_HEADER: usize = 100_000_000;
@@ -18,9 +20,9 @@ const METADATA: &str = "__metadata__";
 /// A file taken apart; the tensors' bytes stay where they are.
 pub struct File<'a> {
     /// Free text under free keys.
-    pub metadata: Map<String, Value>,
+    pub metadata: Object,
     /// The header's entries of the tensors not taken yet.
-    entries: Map<String, Value>,
+    entries: BTreeMap<String, Value>,
     data: &'a [u8],
 }
 
@@ -37,14 +39,14 @@ impl<'a> File<'a> {
         };
         let length = header_length(bytes)?;
         let (header, data) = bytes[8..].split_at_checked(length).ok_or_else(|| truncated(8 + length))?;
-        let header: Value = serde_json::from_slice(header)
-            .map_err(|error| Error::format(format!("the header is not JSON: {error}")).offset(8))?;
+        let header = Value::parse(header, "the header").map_err(|error| error.offset(8))?;
         let mut header = Object::new(header, "the header")?;
-        let metadata = match header.take_optional(METADATA) {
-            Some(metadata) => Object::new(metadata, METADATA)?.into_fields(),
-            None => Map::new(),
-        };
-        let entries = header.into_fields();
+        let metadata = header.take_optional(METADATA).unwrap_or(Value::Object(vec![]));
+        let metadata = Object::new(metadata, METADATA)?;
+        let mut entries = BTreeMap::new();
+        for (name, entry) in header.into_fields() {
+            entries.insert(name, entry);
+        }
         // A heap gives them in order, in a tenth of the code of a sort.
         let mut order = BinaryHeap::new();
         for (name, entry) in &entries {
@@ -74,25 +76,65 @@ impl<'a> File<'a> {
         Ok(Self { metadata, entries, data })
     }
 
-    /// Takes out a tensor that must be there.
+    /// Takes out a tensor that must be there, as f32 whatever its type. Whole numbers are taken times the tensor
+    /// `NAME/scale`, which holds a factor for each position of the last axis.
     ///
     /// # Errors
-    /// `Format` when it is not or its bytes do not fit its shape, `Unsupported` for another type than F32.
+    /// `Format` when it is not or its bytes do not fit its shape, `Unsupported` for a type that holds no weights.
     pub fn take(&mut self, name: &str) -> Result<Tensor> {
         let entry = self.entries.remove(name);
         let entry = entry.ok_or_else(|| Error::format("the file lacks this tensor").tensor(name))?;
         let Entry { dtype, shape, start, end } = Entry::read(entry)?;
-        if dtype != "F32" {
-            return Err(Error::unsupported(format!("stored as {dtype}; F32 is needed")).tensor(name));
-        }
-        let (values, rest) = self.data.get(start..end).unwrap_or_default().as_chunks::<4>();
-        if !rest.is_empty() || element_count(&shape) != Ok(values.len()) {
+        let bytes = self.data.get(start..end).unwrap_or_default();
+        let width = match dtype.as_str() {
+            "I8" => 1,
+            "F16" | "BF16" => 2,
+            "F32" => 4,
+            "F64" => 8,
+            _ => {
+                let message = format!("stored as {dtype}; F32, F16, BF16, F64 or I8 with a scale is needed");
+                return Err(Error::unsupported(message).tensor(name));
+            }
+        };
+        let count = element_count(&shape)?;
+        if count.checked_mul(width) != Some(bytes.len()) {
             let message = format!("shape {shape:?} does not fit its {} bytes", end - start);
             return Err(Error::format(message).tensor(name));
         }
-        let mut data = reserve(values.len()).map_err(|error| error.tensor(name))?;
-        data.extend(values.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        let mut data = reserve(count).map_err(|error| error.tensor(name))?;
+        match width {
+            1 => data.extend(bytes.iter().map(|&byte| f32::from(byte as i8))),
+            2 if dtype == "F16" => {
+                data.extend(bytes.as_chunks().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32()))
+            }
+            2 => data.extend(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+            ),
+            4 => data.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+            _ => data.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
+        }
+        if width == 1 {
+            let scale = self.take(&format!("{name}/scale"))?;
+            if shape.last() != Some(&scale.data().len()) {
+                let message = format!("a scale of shape {:?} for a tensor of {shape:?}", scale.shape());
+                return Err(Error::format(message).tensor(name));
+            }
+            data.chunks_exact_mut(scale.data().len().max(1)).for_each(|row| {
+                row.iter_mut().zip(scale.data()).for_each(|(value, scale)| *value *= scale);
+            });
+        }
         Tensor::new(shape, data)
+    }
+
+    /// The tensors that were not taken, with their shapes.
+    #[cfg(feature = "formats")]
+    pub fn entries(&self) -> Result<Vec<(String, Vec<usize>)>> {
+        let entry = |(name, entry): (&String, &Value)| Ok((name.clone(), Entry::read(entry.clone())?.shape));
+        self.entries.iter().map(entry).collect()
     }
 
     /// A tensor that was not taken, if there is one.
@@ -135,29 +177,26 @@ impl Entry {
     }
 }
 
-/// Writes a file: tensors in the order given, aligned to 8 bytes.
-pub fn write(metadata: (&str, String), tensors: &[(String, &Tensor)]) -> Vec<u8> {
+/// Writes a file: tensors in the order given, aligned to 8 bytes. The first of each is its name, the second its type.
+pub fn write(metadata: (&str, String), tensors: &[(String, &'static str, &[usize], Vec<u8>)]) -> Vec<u8> {
     let (key, text) = metadata;
-    let mut header = Map::new();
-    header.insert(METADATA.to_string(), json!({ key: text }));
+    let mut header = vec![(METADATA.to_string(), Value::object([(key, Value::Text(text))]))];
     let mut end = 0;
-    for (name, tensor) in tensors {
+    for (name, dtype, shape, bytes) in tensors {
         let start = end;
-        end += size_of_val(tensor.data());
-        let entry = json!({ "dtype": "F32", "shape": tensor.shape(), "data_offsets": [start, end] });
-        header.insert(name.clone(), entry);
+        end += bytes.len();
+        let entry = [
+            ("dtype", Value::from(*dtype)),
+            ("shape", Value::sizes(shape)),
+            ("data_offsets", Value::sizes(&[start, end])),
+        ];
+        header.push((name.clone(), Value::object(entry)));
     }
-    let mut header = to_text(&Value::Object(header)).into_bytes();
+    let mut header = Value::Object(header).to_text().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = Vec::with_capacity(8 + header.len() + end);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    bytes.extend(tensors.iter().flat_map(|(_, tensor)| tensor.data()).flat_map(|value| value.to_le_bytes()));
-    bytes
-}
-
-/// JSON text. Writing to bytes keeps a second copy of the serializer, the one for `Display`, out of the engine.
-pub fn to_text(value: &Value) -> String {
-    let bytes = serde_json::to_vec(value).unwrap_or_default(); // a `Value` has only string keys, so it cannot fail
-    String::from_utf8(bytes).unwrap_or_default()
+    let mut file = Vec::with_capacity(8 + header.len() + end);
+    file.extend((header.len() as u64).to_le_bytes());
+    file.extend(header);
+    tensors.iter().for_each(|(.., bytes)| file.extend_from_slice(bytes));
+    file
 }

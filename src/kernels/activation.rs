@@ -1,7 +1,9 @@
 //! Activation functions: data, and the scalar definitions that every kernel is held to.
 //!
 //! Definitions follow <https://keras.io/api/layers/activations/>. A NaN argument gives NaN in all of them, also
-//! where Keras's own comparison would hide it.
+//! where Keras's own comparison would hide it, but for the questions `Not` and `IsNan`.
+
+use crate::Binary;
 
 /// What a layer applies to its result.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,10 +99,43 @@ pub enum Elementwise {
     SparseSigmoid,
     /// eˣ
     Exponential,
+    /// x between `min` and `max`.
+    Clip {
+        /// Lower bound.
+        min: f32,
+        /// Upper bound.
+        max: f32,
+    },
+    /// |x|
+    Absolute,
+    /// −x
+    Negative,
+    /// ln x
+    Log,
+    /// √x
+    SquareRoot,
+    /// 1 / x
+    Reciprocal,
+    /// −1, 0 or 1
+    Sign,
+    /// The next whole number below.
+    Floor,
+    /// The next whole number above.
+    Ceiling,
+    /// The nearest whole number, the even one of two.
+    Round,
+    /// The next whole number towards 0.
+    Truncate,
+    /// The error function, 2/√π · ∫₀ˣ e^(−t²) dt.
+    Erf,
+    /// 1 for 0, else 0.
+    Not,
+    /// 1 for NaN, else 0.
+    IsNan,
 }
 
 /// A function of a whole row, the last axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rowwise {
     /// eˣ over the row's sum of it.
     Softmax,
@@ -110,11 +145,38 @@ pub enum Rowwise {
     Sparsemax,
     /// First half of the row times the sigmoid of the second (Dauphin et al. 2017): halves the axis.
     Glu,
+    /// The sum of the row, an axis of length 1 like all that follow down to `ArgMax`.
+    Sum,
+    /// The mean.
+    Mean,
+    /// The largest value, NaN if any is.
+    Max,
+    /// The smallest value, NaN if any is.
+    Min,
+    /// The product.
+    Product,
+    /// Position of the first of the largest values, or of the first NaN.
+    ArgMax,
+    /// (x − mean) / √(variance + epsilon), moments of the row.
+    Standardize {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// x / √(mean of the squares + epsilon).
+    RmsNormalize {
+        /// Added to the mean.
+        epsilon: f32,
+    },
+    /// x / √(sum of the squares, at least epsilon).
+    UnitNormalize {
+        /// Smallest sum.
+        epsilon: f32,
+    },
 }
 
 const RELU: Elementwise = Elementwise::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 /// What [`Activation::from_name`] knows: a table, because it is half the code of a `match`.
-static NAMED: [(&str, Activation); 33] = [
+static NAMED: [(&str, Activation); 56] = [
     ("linear", Activation::Elementwise(Elementwise::Linear)),
     ("relu", Activation::Elementwise(RELU)),
     (
@@ -154,10 +216,33 @@ static NAMED: [(&str, Activation); 33] = [
     ("sparse_plus", Activation::Elementwise(Elementwise::SparsePlus)),
     ("sparse_sigmoid", Activation::Elementwise(Elementwise::SparseSigmoid)),
     ("exponential", Activation::Elementwise(Elementwise::Exponential)),
+    ("clip", Activation::Elementwise(Elementwise::Clip { min: f32::MIN, max: f32::MAX })),
+    ("absolute", Activation::Elementwise(Elementwise::Absolute)),
+    ("negative", Activation::Elementwise(Elementwise::Negative)),
+    ("log", Activation::Elementwise(Elementwise::Log)),
+    ("square_root", Activation::Elementwise(Elementwise::SquareRoot)),
+    ("reciprocal", Activation::Elementwise(Elementwise::Reciprocal)),
+    ("sign", Activation::Elementwise(Elementwise::Sign)),
+    ("floor", Activation::Elementwise(Elementwise::Floor)),
+    ("ceiling", Activation::Elementwise(Elementwise::Ceiling)),
+    ("round", Activation::Elementwise(Elementwise::Round)),
+    ("truncate", Activation::Elementwise(Elementwise::Truncate)),
+    ("erf", Activation::Elementwise(Elementwise::Erf)),
+    ("not", Activation::Elementwise(Elementwise::Not)),
+    ("is_nan", Activation::Elementwise(Elementwise::IsNan)),
     ("softmax", Activation::Rowwise(Rowwise::Softmax)),
     ("log_softmax", Activation::Rowwise(Rowwise::LogSoftmax)),
     ("sparsemax", Activation::Rowwise(Rowwise::Sparsemax)),
     ("glu", Activation::Rowwise(Rowwise::Glu)),
+    ("sum", Activation::Rowwise(Rowwise::Sum)),
+    ("mean", Activation::Rowwise(Rowwise::Mean)),
+    ("max", Activation::Rowwise(Rowwise::Max)),
+    ("min", Activation::Rowwise(Rowwise::Min)),
+    ("product", Activation::Rowwise(Rowwise::Product)),
+    ("arg_max", Activation::Rowwise(Rowwise::ArgMax)),
+    ("standardize", Activation::Rowwise(Rowwise::Standardize { epsilon: 1e-3 })),
+    ("rms_normalize", Activation::Rowwise(Rowwise::RmsNormalize { epsilon: 1e-6 })),
+    ("unit_normalize", Activation::Rowwise(Rowwise::UnitNormalize { epsilon: 1e-12 })),
 ];
 
 /// λ and α of SELU, as Keras rounds them.
@@ -247,6 +332,24 @@ impl Elementwise {
             Self::SparsePlus => 0.25 * (x + 1.0) * (x + 1.0),
             Self::SparseSigmoid => (0.5 * (x + 1.0)).clamp(0.0, 1.0),
             Self::Exponential => x.exp(),
+            Self::Clip { .. } if x.is_nan() => x,
+            Self::Clip { min, max } => x.max(min).min(max),
+            Self::Absolute => x.abs(),
+            Self::Negative => -x,
+            Self::Log => x.ln(),
+            Self::SquareRoot => x.sqrt(),
+            Self::Reciprocal => 1.0 / x,
+            Self::Sign if x > 0.0 => 1.0,
+            Self::Sign if x < 0.0 => -1.0,
+            Self::Sign => x,
+            Self::Floor => x.floor(),
+            Self::Ceiling => x.ceil(),
+            Self::Round => x.round_ties_even(),
+            Self::Truncate => x.trunc(),
+            Self::Erf => libm::erff(x),
+            Self::Not if x == 0.0 => 1.0,
+            Self::IsNan if x.is_nan() => 1.0,
+            Self::Not | Self::IsNan => 0.0,
         }
     }
 
@@ -271,6 +374,7 @@ impl Elementwise {
             Self::HardShrink { threshold } | Self::SoftShrink { threshold } => [threshold, 0.0, 0.0],
             Self::Threshold { threshold, value } => [threshold, value, 0.0],
             Self::Squareplus { b } => [b, 0.0, 0.0],
+            Self::Clip { min, max } => [min, max, 0.0],
             _ => [0.0; 3],
         }
     }
@@ -288,6 +392,7 @@ impl Elementwise {
             Self::HardShrink { threshold } | Self::SoftShrink { threshold } => vec![("threshold", threshold)],
             Self::Threshold { threshold, value } => vec![("threshold", threshold), ("value", value)],
             Self::Squareplus { b } => vec![("b", b)],
+            Self::Clip { min, max } => vec![("min", min), ("max", max)],
             _ => vec![],
         }
     }
@@ -305,6 +410,8 @@ impl Elementwise {
             (Self::Threshold { threshold, .. }, "threshold") => threshold,
             (Self::Threshold { value, .. }, "value") => value,
             (Self::Squareplus { b }, "b") => b,
+            (Self::Clip { min, .. }, "min") => min,
+            (Self::Clip { max, .. }, "max") => max,
             _ => return false,
         };
         *parameter = value;
@@ -341,6 +448,20 @@ impl Elementwise {
             Self::SparsePlus => "sparse_plus",
             Self::SparseSigmoid => "sparse_sigmoid",
             Self::Exponential => "exponential",
+            Self::Clip { .. } => "clip",
+            Self::Absolute => "absolute",
+            Self::Negative => "negative",
+            Self::Log => "log",
+            Self::SquareRoot => "square_root",
+            Self::Reciprocal => "reciprocal",
+            Self::Sign => "sign",
+            Self::Floor => "floor",
+            Self::Ceiling => "ceiling",
+            Self::Round => "round",
+            Self::Truncate => "truncate",
+            Self::Erf => "erf",
+            Self::Not => "not",
+            Self::IsNan => "is_nan",
         }
     }
 }
@@ -353,6 +474,15 @@ impl Rowwise {
             Self::LogSoftmax => "log_softmax",
             Self::Sparsemax => "sparsemax",
             Self::Glu => "glu",
+            Self::Sum => "sum",
+            Self::Mean => "mean",
+            Self::Max => "max",
+            Self::Min => "min",
+            Self::Product => "product",
+            Self::ArgMax => "arg_max",
+            Self::Standardize { .. } => "standardize",
+            Self::RmsNormalize { .. } => "rms_normalize",
+            Self::UnitNormalize { .. } => "unit_normalize",
         }
     }
 
@@ -361,6 +491,7 @@ impl Rowwise {
         match self {
             Self::Glu if width % 2 == 1 => None,
             Self::Glu => Some(width / 2),
+            Self::Sum | Self::Mean | Self::Max | Self::Min | Self::Product | Self::ArgMax => Some(1),
             _ => Some(width),
         }
     }
@@ -393,7 +524,69 @@ impl Rowwise {
                     *y = value * sigmoid(*gate);
                 }
             }
+            Self::Sum => out.fill(row_sum(row, |x| x)),
+            Self::Mean => out.fill(row_sum(row, |x| x) / row.len() as f32),
+            Self::Max => out.fill(row_max(row)),
+            Self::Min => {
+                out.fill(row.iter().copied().fold(f32::INFINITY, |a, b| Binary::Minimum.value(a, b)))
+            }
+            Self::Product => out.fill(row.iter().product()),
+            Self::ArgMax => {
+                let max = row_max(row);
+                let first = row.iter().position(|&x| x == max || x.is_nan());
+                out.fill(first.unwrap_or(0) as f32);
+            }
+            Self::Standardize { epsilon } => {
+                let mean = row_sum(row, |x| x) / row.len() as f32;
+                let variance = row_sum(row, |x| (x - mean) * (x - mean)) / row.len() as f32;
+                scaled(row, mean, (variance + epsilon).sqrt(), out);
+            }
+            Self::RmsNormalize { epsilon } => {
+                let mean = row_sum(row, |x| x * x) / row.len() as f32;
+                scaled(row, 0.0, (mean + epsilon).sqrt(), out);
+            }
+            Self::UnitNormalize { epsilon } => {
+                let sum = row_sum(row, |x| x * x);
+                scaled(row, 0.0, if sum < epsilon { epsilon } else { sum }.sqrt(), out);
+            }
         }
+    }
+
+    /// The function's parameter, if it has one: all of them call it epsilon.
+    pub fn epsilon(self) -> Option<f32> {
+        match self {
+            Self::Standardize { epsilon }
+            | Self::RmsNormalize { epsilon }
+            | Self::UnitNormalize { epsilon } => Some(epsilon),
+            _ => None,
+        }
+    }
+
+    /// Sets [`epsilon`](Self::epsilon); false if the function has none.
+    pub fn set_epsilon(&mut self, value: f32) -> bool {
+        match self {
+            Self::Standardize { epsilon }
+            | Self::RmsNormalize { epsilon }
+            | Self::UnitNormalize { epsilon } => {
+                *epsilon = value;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The sum of a function of the values. In double precision, so that long rows lose nothing.
+#[inline(never)]
+fn row_sum(row: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+    row.iter().map(|&x| f64::from(function(x))).sum::<f64>() as f32
+}
+
+/// (x − offset) / divisor
+#[inline(never)]
+fn scaled(row: &[f32], offset: f32, divisor: f32, out: &mut [f32]) {
+    for (y, x) in out.iter_mut().zip(row) {
+        *y = (x - offset) / divisor;
     }
 }
 
@@ -450,7 +643,9 @@ mod tests {
         let names = "linear relu relu6 leaky_relu elu celu selu gelu gelu_tanh sigmoid hard_sigmoid silu hard_silu tanh \
             hard_tanh tanh_shrink hard_shrink soft_shrink \
             threshold softplus squareplus softsign log_sigmoid mish sparse_plus \
-            sparse_sigmoid exponential softmax log_softmax sparsemax glu";
+            sparse_sigmoid exponential clip absolute negative log square_root reciprocal sign floor ceiling round \
+            truncate erf not is_nan softmax log_softmax sparsemax glu sum mean max min product arg_max \
+            standardize rms_normalize unit_normalize";
         for name in names.split_whitespace() {
             assert_eq!(Activation::from_name(name).map(Activation::name), Some(name));
         }

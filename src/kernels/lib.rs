@@ -4,7 +4,9 @@
 #![deny(missing_docs)]
 
 mod activation;
+mod binary;
 mod dense;
 
 pub use activation::{Activation, Elementwise, Rowwise};
+pub use binary::Binary;
 pub use dense::PackedDense;

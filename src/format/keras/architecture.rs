@@ -139,7 +139,8 @@ impl Architecture {
             None => Err(Error::format("no node calls this layer").layer(name)),
         });
         let layers = layers.collect::<Result<_>>()?;
-        let model = Model { name: self.name, layers, nodes: self.nodes, outputs: self.outputs };
+        let model =
+            Model { name: self.name, layers, nodes: self.nodes, outputs: self.outputs, batched: true };
         model.shapes()?;
         Ok(model)
     }
