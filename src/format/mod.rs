@@ -5,8 +5,14 @@ pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
 pub(crate) mod safetensors;
+#[cfg(feature = "formats")]
+mod stored;
+#[cfg(feature = "formats")]
+mod write;
 
 use crate::{Error, Model, Result};
+#[cfg(feature = "formats")]
+pub use write::{Output, write};
 
 /// The files of a model by name: most have one, others keep their weights in files beside it.
 pub type Files<'a> = [(&'a str, &'a [u8])];

@@ -28,6 +28,7 @@ mod layer;
 mod superblock;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 use crate::{Error, Model, Result, Tensor};
 use hdf5::{Group, Hdf5};
