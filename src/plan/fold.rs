@@ -176,7 +176,11 @@ impl Affine {
         let Kernel::Dense { kernel, bias, activation } = dense.kernel else { return None };
         let (inputs, units) = (dense.input_width, dense.output_width);
         let period = self.constants.data().len();
-        if self.activation != Elementwise::Linear || inputs == 0 || units == 0 || !inputs.is_multiple_of(period) {
+        if self.activation != Elementwise::Linear
+            || inputs == 0
+            || units == 0
+            || !inputs.is_multiple_of(period)
+        {
             return None;
         }
         let old = graph.weights[kernel].data();
