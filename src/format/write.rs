@@ -45,7 +45,7 @@ impl Output {
 pub fn write(model: &Model, format: Output, dtype: Dtype) -> Result<Vec<u8>> {
     match format {
         Output::H5 => keras::write::write_h5(model, dtype),
-        Output::Keras => Err(Error::unsupported("not yet")),
+        Output::Keras => keras::write::write_keras(model, dtype),
         Output::Onnx => Err(Error::unsupported("not yet")),
         Output::Safetensors => container::write_as(model, dtype),
     }

@@ -19,7 +19,11 @@ pub enum Dialect {
 pub fn config(name: &str, graph: &Graph, dialect: Dialect) -> Value {
     let layers = graph.layers.iter().map(|layer| layer_config(graph, layer, dialect)).collect();
     let mut config = vec![("name", Value::from(name)), ("layers", Value::List(layers))];
-    let class = if graph.is_chain() { "Sequential" } else { "Functional" };
+    let (class, module) = match graph.is_chain() {
+        true => ("Sequential", "keras"),
+        // The one class that Keras does not name by its public place.
+        false => ("Functional", "keras.src.models.functional"),
+    };
     if class == "Functional" {
         // A single one stands for itself: in a list, Keras warns of every input that is not in a list.
         let ends = |ends: &[Reference]| match ends {
@@ -28,7 +32,7 @@ pub fn config(name: &str, graph: &Graph, dialect: Dialect) -> Value {
         };
         config.extend([("input_layers", ends(&graph.inputs)), ("output_layers", ends(&graph.outputs))]);
     }
-    object(class, "keras", config, dialect)
+    object(class, module, config, dialect)
 }
 
 fn layer_config(graph: &Graph, layer: &KerasLayer, dialect: Dialect) -> Value {
