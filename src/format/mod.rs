@@ -5,6 +5,8 @@ pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
 #[cfg(feature = "formats")]
+mod names;
+#[cfg(feature = "formats")]
 pub mod onnx;
 pub(crate) mod safetensors;
 #[cfg(feature = "formats")]

@@ -2,7 +2,7 @@
 
 use super::{
     container::{self, Dtype},
-    keras,
+    keras, onnx,
 };
 use crate::{Error, Model, Result};
 
@@ -46,7 +46,7 @@ pub fn write(model: &Model, format: Output, dtype: Dtype) -> Result<Vec<u8>> {
     match format {
         Output::H5 => keras::write::write_h5(model, dtype),
         Output::Keras => keras::write::write_keras(model, dtype),
-        Output::Onnx => Err(Error::unsupported("not yet")),
+        Output::Onnx => onnx::write::write(model, dtype),
         Output::Safetensors => container::write_as(model, dtype),
     }
 }

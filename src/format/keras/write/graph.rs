@@ -4,7 +4,7 @@ use super::config::Dialect;
 use super::layer::{Part, foreign, is_merge, parts, rescaling};
 use crate::{
     Activation, Binary, Error, Layer, LayerKind, Model, Node, Result, Rowwise, Tensor,
-    format::{container::Dtype, json::Value, stored::Stored},
+    format::{container::Dtype, json::Value, names::Names, stored::Stored},
 };
 use std::{
     cmp::Reverse,
@@ -155,8 +155,8 @@ struct Builder<'a> {
     dtype: Dtype,
     dialect: Dialect,
     layers: Vec<KerasLayer<'a>>,
-    /// Names, and whether a layer has taken them already: each may keep its own.
-    names: BTreeMap<String, bool>,
+    /// Every layer may keep its name, where Keras takes it.
+    names: Names,
     /// For each layer of the model, which layers of Keras's it is.
     chains: Vec<Option<Range<usize>>>,
     model: &'a Model,
@@ -177,12 +177,14 @@ impl<'a> Builder<'a> {
                 node.inputs.iter().for_each(|&input| users[input].push(index));
             }
         }
-        let names = model.layers.iter().map(|layer| &layer.name).filter(|&name| valid_name(name) == *name);
+        let mut names = Names::default();
+        let valid = model.layers.iter().filter(|layer| valid_name(&layer.name) == layer.name);
+        valid.for_each(|layer| names.reserve(&layer.name));
         Ok(Self {
             dtype,
             dialect,
             layers: vec![],
-            names: names.map(|name| (name.clone(), false)).collect(),
+            names,
             chains: vec![None; model.layers.len()],
             model,
             shapes,
@@ -293,29 +295,12 @@ impl<'a> Builder<'a> {
     fn place(&mut self, parts: Vec<Part<'a>>, name: &str) -> Range<usize> {
         let first = self.layers.len();
         for (index, Part { class, config, weights }) in parts.into_iter().enumerate() {
-            let reserved = self.names.get_mut(name).filter(|taken| index == 0 && !**taken);
-            let name = match reserved {
-                Some(taken) => {
-                    *taken = true;
-                    name.to_string()
-                }
-                None => self.unique(name),
-            };
+            let valid = valid_name(name);
+            let is_own = index == 0 && valid == name;
+            let name = if is_own { self.names.claim(name) } else { self.names.unique(&valid) };
             self.layers.push(KerasLayer { name, class, config, weights, calls: vec![] });
         }
         first..self.layers.len()
-    }
-
-    fn unique(&mut self, name: &str) -> String {
-        let name = valid_name(name);
-        let mut free = name.clone();
-        let mut number = 0usize;
-        while self.names.contains_key(&free) {
-            number += 1;
-            free = format!("{name}_{number}");
-        }
-        self.names.insert(free.clone(), true);
-        free
     }
 }
 
