@@ -4,6 +4,8 @@ pub mod container;
 pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
+#[cfg(feature = "formats")]
+pub mod onnx;
 pub(crate) mod safetensors;
 
 use crate::{Error, Model, Result};
