@@ -137,6 +137,12 @@ impl<'a> File<'a> {
         self.entries.iter().map(entry).collect()
     }
 
+    /// Passes over a tensor, if it is there.
+    #[cfg(feature = "formats")]
+    pub fn skip(&mut self, name: &str) {
+        self.entries.remove(name);
+    }
+
     /// A tensor that was not taken, if there is one.
     pub fn untaken(&self) -> Option<&str> {
         self.entries.keys().next().map(String::as_str)
@@ -152,6 +158,13 @@ pub fn header_length(bytes: &[u8]) -> Result<usize> {
     length
         .filter(|&length| length <= MAX_HEADER)
         .ok_or_else(|| Error::format("no header of at most 100 MB is announced").offset(0))
+}
+
+/// The header's text, as far as it is among these first bytes; `None` if they are no safetensors file's.
+pub fn header_start(start: &[u8]) -> Option<&[u8]> {
+    let length = header_length(start).ok()?;
+    let header = start.get(8..).filter(|rest| rest.first() == Some(&b'{'))?;
+    Some(header.get(..length).unwrap_or(header))
 }
 
 /// A header's entry.
