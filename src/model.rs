@@ -1,6 +1,6 @@
 //! A network as plain data: what readers produce, executors run and writers save.
 
-use crate::{Error, Layer, LayerKind, Result};
+use crate::{Error, Layer, LayerKind, Result, tensor::element_count};
 use std::{collections::BinaryHeap, fmt::Write};
 
 /// A directed acyclic graph of layer calls.
@@ -55,12 +55,9 @@ impl Model {
     /// # Errors
     /// `Format` for a graph that is not one, `Shape` for layers that do not fit together; both name the layer.
     pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
-        // A heap gives them in order, in a tenth of the code of a sort.
-        let mut names: BinaryHeap<&str> = self.layers.iter().map(|layer| layer.name.as_str()).collect();
-        while let Some(name) = names.pop() {
-            if names.peek() == Some(&name) {
-                return Err(Error::format("two layers have this name").layer(name));
-            }
+        let names = sorted(self.layers.iter().map(|layer| &layer.name));
+        if let Some(pair) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Error::format("two layers have this name").layer(&pair[0].0));
         }
         let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes.len());
         for (index, node) in self.nodes.iter().enumerate() {
@@ -72,7 +69,11 @@ impl Model {
             let inputs = inputs.ok_or_else(|| {
                 Error::format(format!("node {index} takes its input from a later node")).layer(&layer.name)
             })?;
-            shapes.push(layer.kind.output_shape(&inputs).map_err(|error| error.layer(&layer.name))?);
+            let shape = layer.kind.output_shape(&inputs).and_then(|shape| match element_count(&shape)? {
+                0 => Err(Error::shape(format!("its shape {shape:?} holds no values"))),
+                _ => Ok(shape),
+            });
+            shapes.push(shape.map_err(|error| error.layer(&layer.name))?);
         }
         if self.outputs.is_empty() || self.outputs.iter().any(|&output| output >= shapes.len()) {
             return Err(Error::format("the model has no output, or one that no layer computes"));
@@ -114,21 +115,33 @@ impl Model {
             if let Some(activation) = layer.kind.activation() {
                 let _ = write!(kind, " ({})", activation.name());
             }
-            let axes: String = shape.iter().map(|axis| format!(", {axis}")).collect();
-            rows.push([
-                layer.name.clone(),
-                kind,
-                format!("(batch{axes})"),
-                layer.parameter_count().to_string(),
-            ]);
+            let mut axes = if self.batched { "(batch".to_string() } else { "(".to_string() };
+            for (index, axis) in shape.iter().enumerate() {
+                let comma = if index > 0 || self.batched { ", " } else { "" };
+                let _ = write!(axes, "{comma}{axis}");
+            }
+            axes.push(')');
+            rows.push([layer.name.clone(), kind, axes, layer.parameter_count().to_string()]);
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
-        let mut text = format!("Model '{}'\n", self.name);
-        for [name, kind, shape, parameters] in &rows {
-            let _ = writeln!(text, "{name:a$}  {kind:b$}  {shape:c$}  {parameters:>d$}");
-        }
-        let _ = write!(text, "Total parameters: {}", self.parameter_count());
-        Ok(text)
+        let (name, total) = (&self.name, self.parameter_count());
+        Ok(format!("Model '{name}'\n{}Total parameters: {total}", table(&rows)))
     }
+}
+
+/// Rows in columns, the last to the right.
+pub(crate) fn table(rows: &[[String; 4]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
+    let mut text = String::new();
+    for [first, second, third, last] in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{first:a$}  {second:b$}  {third:c$}  {last:>d$}");
+    }
+    text
+}
+
+/// Names in order, each with its index. By a heap, in a tenth of the code of a sort.
+pub(crate) fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<(String, usize)> {
+    let heap: BinaryHeap<_> = names.enumerate().map(|(index, name)| (name.clone(), index)).collect();
+    heap.into_sorted_vec()
 }

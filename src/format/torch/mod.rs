@@ -38,7 +38,7 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 /// run, `Shape` for weights that do not fit it.
 pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
     let mut file = File::read(bytes)?;
-    let shapes: Shapes = file.entries()?.into_iter().collect();
+    let shapes: Shapes = file.left().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     let Some(config) = config else { return Err(suggest::without_architecture(&shapes)) };
     let value = Value::parse(config.as_bytes(), CONFIG)?;
     if matches!(&value, Value::Object(fields) if fields.iter().any(|(name, _)| name == "class_name")) {
@@ -46,9 +46,10 @@ pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
         return keras::read_named(config, "3", names, |name| file.take(name));
     }
     let model = sequential(value, &shapes, &mut file)?;
-    match file.untaken() {
+    // BatchNorm1d counts the steps of training.
+    match file.left().find(|(name, _)| !name.ends_with(".num_batches_tracked")) {
         None => Ok(model),
-        Some(name) => {
+        Some((name, _)) => {
             let message = format!("no module in 'config' takes this tensor{}", suggest::example(&shapes));
             Err(Error::format(message).tensor(name))
         }

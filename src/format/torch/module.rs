@@ -177,8 +177,6 @@ impl Weights<'_, '_> {
             return Err(Error::unsupported("BatchNorm1d without running statistics depends on the batch"));
         }
         let (mean, variance) = (self.take("running_mean")?, self.take("running_var")?);
-        // Counts the steps of training.
-        self.file.skip(&self.module.weight("num_batches_tracked"));
         let (gamma, beta) = self.affine("affine")?;
         if let [features] = *shape {
             self.expect("num_features", features)?;
