@@ -492,7 +492,8 @@ mod safetensors_of_other_tools {
     /// The error without an architecture spells one that reads the file.
     #[test]
     fn an_architecture_that_is_missing_is_spelt_out() {
-        let cases: [(&[(&str, &[usize])], &str); 6] = [
+        type Tensors<'a> = &'a [(&'a str, &'a [usize])];
+        let cases: [(Tensors, &str); 6] = [
             (
                 &[("layers.0.weight", &[8, 6]), ("layers.0.bias", &[8]), ("layers.2.weight", &[3, 8])],
                 r#"{"input":[6],"layers":["Linear","ReLU","Linear"]}"#,
