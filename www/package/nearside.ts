@@ -58,7 +58,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
-    return new Model(engine);
+    return new Model(engine, format);
   } catch (error) {
     close(engine);
     throw error;
