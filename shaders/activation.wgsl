@@ -12,7 +12,7 @@ const LARGEST = 0x1.fffffep+127f;
 
 fn activation(x: f32) -> f32 {
     if is_nan(x) {
-        return x;
+        return select(x, f32(ACTIVATION == 38u), ACTIVATION == 37u || ACTIVATION == 38u);
     }
     switch ACTIVATION {
         case 1u { return relu(x, P0, P1, P2); }
@@ -39,6 +39,20 @@ fn activation(x: f32) -> f32 {
         case 22u { return sparse_plus(x); }
         case 23u { return clamp(0.5 * (x + 1.0), 0.0, 1.0); } // sparse_sigmoid
         case 24u { return exponential(x); }
+        case 25u { return clamp(x, P0, P1); } // clip
+        case 26u { return abs(x); }
+        case 27u { return -x; }
+        case 28u { return log(x); }
+        case 29u { return sqrt(x); }
+        case 30u { return 1.0 / x; }
+        case 31u { return sign(x); }
+        case 32u { return floor(x); }
+        case 33u { return ceil(x); }
+        case 34u { return round(x); }
+        case 35u { return trunc(x); }
+        case 36u { return 2.0 * normal_distribution(x * 1.41421356) - 1.0; } // erf
+        case 37u { return f32(x == 0.0); } // not
+        case 38u { return 0.0; } // is_nan
         default { return x; } // linear
     }
 }

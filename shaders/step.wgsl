@@ -5,6 +5,11 @@ struct Size {
     rows: u32,
     input_width: u32,
     output_width: u32,
+    // What the kernel says it is.
+    extra: u32,
+    // Values between one sample's operand and the next one's: none for constants.
+    input_stride: u32,
+    second_stride: u32,
 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;

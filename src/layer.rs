@@ -1,6 +1,6 @@
 //! What a model is made of: layers as plain data, with their weights.
 
-use crate::{Activation, Binary, Elementwise, Error, Result, Tensor, tensor::element_count};
+use crate::{Activation, Binary, Error, Result, Tensor, tensor::element_count};
 
 /// A named layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -278,9 +278,6 @@ impl LayerKind {
         match self {
             Self::Input { shape } => {
                 takes(inputs, 0)?;
-                if element_count(shape)? == 0 {
-                    return Err(Error::shape(format!("input shape {shape:?} holds no values")));
-                }
                 return Ok(shape.clone());
             }
             Self::Constant { value } => {
@@ -309,7 +306,7 @@ impl LayerKind {
                         "the kernel takes {features} values on the last axis, the input has shape {input:?}"
                     )));
                 }
-                if units == 0 || bias.as_ref().is_some_and(|bias| bias.shape() != [units]) {
+                if bias.as_ref().is_some_and(|bias| bias.shape() != [units]) {
                     let shape = bias.as_ref().map(Tensor::shape);
                     return Err(Error::shape(format!("{units} units, and a bias of shape {shape:?}")));
                 }
@@ -355,9 +352,6 @@ impl LayerKind {
                 shape.push(width);
             }
             Self::CategoryEncoding { tokens, mode } => {
-                if *tokens == 0 {
-                    return Err(Error::shape("encodes no tokens"));
-                }
                 if *mode != Encoding::OneHot || shape.last() == Some(&1) {
                     shape.pop();
                 }
@@ -387,14 +381,6 @@ impl LayerKind {
     /// Whether a weight may be one value for the whole last axis.
     fn takes_one_value(&self) -> bool {
         matches!(self, Self::Rescaling { .. } | Self::Normalization { .. })
-    }
-
-    /// The elementwise function that an activation layer is, for fusing.
-    pub fn elementwise(&self) -> Option<Elementwise> {
-        match self {
-            Self::Activation(Activation::Elementwise(function)) => Some(*function),
-            _ => None,
-        }
     }
 }
 

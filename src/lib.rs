@@ -41,7 +41,7 @@ pub use layer::{Layer, LayerKind};
 pub use model::{Model, Node};
 pub use nearside_kernels::{Activation, Binary, Elementwise, Rowwise};
 #[cfg(feature = "engine")]
-pub use plan::{Kernel, Plan, Port, Step};
+pub use plan::{Classes, Kernel, Plan, Port, Source, Step};
 #[cfg(feature = "engine")]
 pub use session::Session;
 pub use tensor::Tensor;

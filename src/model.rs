@@ -1,6 +1,6 @@
 //! A network as plain data: what readers produce, executors run and writers save.
 
-use crate::{Error, Layer, LayerKind, Result};
+use crate::{Error, Layer, LayerKind, Result, tensor::element_count};
 use std::{collections::BinaryHeap, fmt::Write};
 
 /// A directed acyclic graph of layer calls.
@@ -72,7 +72,11 @@ impl Model {
             let inputs = inputs.ok_or_else(|| {
                 Error::format(format!("node {index} takes its input from a later node")).layer(&layer.name)
             })?;
-            shapes.push(layer.kind.output_shape(&inputs).map_err(|error| error.layer(&layer.name))?);
+            let shape = layer.kind.output_shape(&inputs).and_then(|shape| match element_count(&shape)? {
+                0 => Err(Error::shape(format!("its shape {shape:?} holds no values"))),
+                _ => Ok(shape),
+            });
+            shapes.push(shape.map_err(|error| error.layer(&layer.name))?);
         }
         if self.outputs.is_empty() || self.outputs.iter().any(|&output| output >= shapes.len()) {
             return Err(Error::format("the model has no output, or one that no layer computes"));

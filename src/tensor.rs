@@ -1,8 +1,9 @@
 //! Dense float tensors with checked sizes.
 
 use crate::{Error, Result};
+use std::sync::Arc;
 
-/// Row-major `f32` values and their shape.
+/// Row-major `f32` values and their shape. A clone shares the values.
 ///
 /// ```
 /// let tensor = nearside::Tensor::new(vec![2, 3], vec![1.0; 6])?;
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Vec<f32>,
+    data: Arc<Vec<f32>>,
 }
 
 impl Tensor {
@@ -26,7 +27,7 @@ impl Tensor {
             let len = data.len();
             return Err(Error::shape(format!("shape {shape:?} needs {expected} values, {len} given")));
         }
-        Ok(Self { shape, data })
+        Ok(Self { shape, data: Arc::new(data) })
     }
 
     /// Length of each axis, outermost first.
@@ -41,7 +42,7 @@ impl Tensor {
 
     /// The values alone.
     pub fn into_data(self) -> Vec<f32> {
-        self.data
+        Arc::unwrap_or_clone(self.data)
     }
 }
 

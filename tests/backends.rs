@@ -84,3 +84,43 @@ fn a_comparison_with_nan_fails() {
 fn a_comparison_of_a_number_with_infinity_fails() {
     suite::assert_close("infinity", &[1.0], &[f32::INFINITY], |_| f32::INFINITY);
 }
+
+#[test]
+fn functions_of_two_values() {
+    on_every_backend(suite::graphs::functions_of_two_values);
+}
+
+#[test]
+fn operands_that_are_broadcast() {
+    on_every_backend(suite::graphs::operands_that_are_broadcast);
+}
+
+#[test]
+fn values_that_are_moved() {
+    on_every_backend(suite::graphs::values_that_are_moved);
+}
+
+#[test]
+fn tables_that_are_looked_up() {
+    on_every_backend(suite::graphs::tables_that_are_looked_up);
+}
+
+#[test]
+fn products_of_two_results() {
+    on_every_backend(suite::graphs::products_of_two_results);
+}
+
+#[test]
+fn normalisations() {
+    on_every_backend(suite::graphs::normalisations);
+}
+
+#[test]
+fn folded_plans() {
+    on_every_backend(suite::graphs::folded_plans);
+}
+
+#[test]
+fn large_offsets() {
+    on_every_backend(suite::graphs::large_offsets);
+}

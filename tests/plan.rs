@@ -2,7 +2,7 @@
 #![cfg(all(feature = "engine", not(target_arch = "wasm32")))]
 
 use nearside::{
-    Activation, Elementwise, ErrorKind, Kernel, Layer, LayerKind, Model, Node, Plan, Rowwise, Tensor,
+    Activation, Elementwise, ErrorKind, Kernel, Layer, LayerKind, Model, Node, Plan, Rowwise, Source, Tensor,
 };
 
 fn input(shape: &[usize]) -> Layer {
@@ -23,20 +23,29 @@ fn compile(layers: Vec<Layer>) -> Plan {
     Plan::compile(&Model::sequential("m", layers).unwrap()).unwrap()
 }
 
+/// The kernels, but for where they find their weights.
 fn kernels(plan: &Plan) -> Vec<Kernel> {
-    plan.steps.iter().map(|step| step.kernel).collect()
+    let kernels = plan.steps.iter().map(|step| match step.kernel {
+        Kernel::Dense { activation, .. } => product(activation),
+        kernel => kernel,
+    });
+    kernels.collect()
+}
+
+fn product(activation: Elementwise) -> Kernel {
+    Kernel::Dense { kernel: 0, bias: None, activation }
 }
 
 #[test]
 fn an_activation_layer_is_fused_into_the_product_before_it() {
     let plan = compile(vec![input(&[3]), dense("d", 3, 4, "linear"), activation("tanh")]);
-    assert_eq!(kernels(&plan), [Kernel::Dense { activation: Elementwise::Tanh }]);
+    assert_eq!(kernels(&plan), [product(Elementwise::Tanh)]);
 }
 
 #[test]
 fn a_second_activation_is_a_step_of_its_own() {
     let plan = compile(vec![input(&[3]), dense("d", 3, 4, "sigmoid"), activation("tanh")]);
-    let expected = [Kernel::Dense { activation: Elementwise::Sigmoid }, Kernel::Activate(Elementwise::Tanh)];
+    let expected = [product(Elementwise::Sigmoid), Kernel::Activate(Elementwise::Tanh)];
     assert_eq!(kernels(&plan), expected);
 }
 
@@ -46,7 +55,7 @@ fn an_activation_is_not_fused_where_another_reads_the_product() {
     let mut model = Model::sequential("m", layers).unwrap();
     model.outputs = vec![1, 2];
     let plan = Plan::compile(&model).unwrap();
-    let expected = [Kernel::Dense { activation: Elementwise::Linear }, Kernel::Activate(Elementwise::Tanh)];
+    let expected = [product(Elementwise::Linear), Kernel::Activate(Elementwise::Tanh)];
     assert_eq!(kernels(&plan), expected);
     assert_ne!(plan.outputs[0].slot, plan.outputs[1].slot);
 }
@@ -54,7 +63,7 @@ fn an_activation_is_not_fused_where_another_reads_the_product() {
 #[test]
 fn a_row_wise_activation_follows_the_product() {
     let plan = compile(vec![input(&[2, 3]), dense("d", 3, 4, "glu")]);
-    let expected = [Kernel::Dense { activation: Elementwise::Linear }, Kernel::Rowwise(Rowwise::Glu)];
+    let expected = [product(Elementwise::Linear), Kernel::Rowwise(Rowwise::Glu)];
     assert_eq!(kernels(&plan), expected);
     let glu = &plan.steps[1];
     assert_eq!((glu.rows, glu.input_width, glu.output_width), (2, 4, 2));
@@ -93,9 +102,9 @@ fn no_step_writes_a_slot_that_it_or_a_later_step_still_reads() {
     model.outputs = vec![3, 4];
     let plan = Plan::compile(&model).unwrap();
     let a = plan.steps[0].output;
-    assert!(plan.steps.iter().all(|step| step.input != step.output));
+    assert!(plan.steps.iter().all(|step| step.input != Source::Slot(step.output)));
     assert!(plan.steps[1..3].iter().all(|step| step.output != a));
-    assert_eq!(plan.steps[3].input, a);
+    assert_eq!(plan.steps[3].input, Source::Slot(a));
     assert_ne!(plan.outputs[0].slot, plan.outputs[1].slot);
 }
 

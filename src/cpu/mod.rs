@@ -3,7 +3,7 @@
 
 pub mod scalar;
 
-use crate::{Error, Kernel, LayerKind, Model, Plan, Result, Step, tensor::zeroed};
+use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, tensor::zeroed};
 use nearside_kernels::PackedDense;
 
 /// The vector instructions this build was compiled for.
@@ -38,17 +38,16 @@ impl CpuExecutor {
     /// # Errors
     /// `Memory` when there is none left.
     pub fn prepare(model: &Model, plan: &Plan) -> Result<Self> {
-        let pack = |step: &Step| match (&step.kernel, &model.layers[step.layer].kind) {
-            (Kernel::Dense { .. }, LayerKind::Dense { kernel, bias, .. }) => {
-                let bias = bias.as_ref().map(|bias| bias.data());
-                let packed = PackedDense::new(kernel.data(), bias, step.input_width, step.output_width);
-                packed.map(Some).map_err(|_| {
-                    let megabytes = kernel.data().len() / 250_000 + 1;
-                    let message = format!("{megabytes} MB for the packed weights could not be allocated");
-                    Error::memory(message).layer(&model.layers[step.layer].name)
-                })
-            }
-            _ => Ok(None),
+        let pack = |step: &Step| {
+            let Kernel::Dense { kernel, bias, .. } = step.kernel else { return Ok(None) };
+            let kernel = plan.weights[kernel].data();
+            let bias = bias.map(|bias| plan.weights[bias].data());
+            let packed = PackedDense::new(kernel, bias, step.input_width, step.output_width);
+            packed.map(Some).map_err(|_| {
+                let megabytes = kernel.len() / 250_000 + 1;
+                let message = format!("{megabytes} MB for the packed weights could not be allocated");
+                Error::memory(message).layer(&model.layers[step.layer].name)
+            })
         };
         let weights = plan.steps.iter().map(pack).collect::<Result<_>>()?;
         let widest = plan.slots.iter().copied().max().unwrap_or(1).max(1);
@@ -84,7 +83,8 @@ impl CpuExecutor {
             }
             for (step, weights) in self.plan.steps.iter().zip(&self.weights) {
                 let mut output = std::mem::take(&mut self.slots[step.output]);
-                run_step(step, weights.as_ref(), &self.slots[step.input], &mut output, samples * step.rows);
+                let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
+                reader.run(step, weights.as_ref(), &mut output);
                 self.slots[step.output] = output;
             }
             for (port, output) in self.plan.outputs.iter().zip(&mut outputs) {
@@ -115,23 +115,101 @@ pub fn check_inputs(plan: &Plan, inputs: &[&[f32]], rows: usize) -> Result<()> {
             ))
             .tensor(&port.name));
         }
+        check_limits(port, input)?;
     }
     Ok(())
 }
 
-fn run_step(step: &Step, weights: Option<&PackedDense>, input: &[f32], output: &mut [f32], rows: usize) {
-    let input = &input[..rows * step.input_width];
-    let output = &mut output[..rows * step.output_width];
-    match (step.kernel, weights) {
-        (Kernel::Dense { activation }, Some(weights)) => weights.run(input, output, activation),
-        (Kernel::Dense { .. }, None) => unreachable!("prepare packed the weights of every dense step"),
-        (Kernel::Activate(function), _) => {
-            output.copy_from_slice(input);
-            function.apply(output);
+/// Refuses indices that lie outside their table.
+fn check_limits(port: &Port, input: &[f32]) -> Result<()> {
+    if port.limits.is_empty() {
+        return Ok(());
+    }
+    for (sample, values) in input.chunks_exact(port.limits.len()).enumerate() {
+        for (position, (&value, &limit)) in values.iter().zip(&port.limits).enumerate() {
+            if limit > 0 && !(value >= 0.0 && value < limit as f32 && value == value.trunc()) {
+                return Err(Error::value(format!(
+                    "value {position} of sample {sample} is no whole number from 0 to {}, as an index must be",
+                    limit - 1
+                ))
+                .tensor(&port.name));
+            }
         }
-        (Kernel::Rowwise(function), _) => {
-            let rows = input.chunks_exact(step.input_width).zip(output.chunks_exact_mut(step.output_width));
-            rows.for_each(|(row, out)| function.apply(row, out));
+    }
+    Ok(())
+}
+
+/// What the steps of a block of samples read.
+struct Reader<'a> {
+    plan: &'a Plan,
+    slots: &'a [Vec<f32>],
+    samples: usize,
+}
+
+impl Reader<'_> {
+    /// The values of `width` a sample.
+    fn values(&self, source: Source, width: usize) -> &[f32] {
+        match source {
+            Source::Slot(slot) => &self.slots[slot][..self.samples * width],
+            Source::Weights(weights) => self.plan.weights[weights].data(),
+        }
+    }
+
+    fn run(&self, step: &Step, packed: Option<&PackedDense>, output: &mut [f32]) {
+        let Step { rows, input_width, output_width, .. } = *step;
+        let input = self.values(step.input, rows * input_width);
+        let output = &mut output[..self.samples * rows * output_width];
+        let outputs = output.chunks_exact_mut(output_width);
+        match step.kernel {
+            Kernel::Dense { activation, .. } => match packed {
+                Some(packed) => packed.run(input, output, activation),
+                None => unreachable!("prepare packed the weights of every dense step"),
+            },
+            Kernel::Activate(function) => {
+                output.copy_from_slice(input);
+                function.apply(output);
+            }
+            Kernel::Rowwise(function) => {
+                input.chunks_exact(input_width).zip(outputs).for_each(|(row, out)| function.apply(row, out));
+            }
+            Kernel::Combine { op, second_width, activation } => {
+                let second = step.second.map_or(input, |second| self.values(second, second_width));
+                // Constants are the same for every sample.
+                let pairs =
+                    input.chunks_exact(input_width).cycle().zip(second.chunks_exact(second_width).cycle());
+                for (out, (a, b)) in outputs.zip(pairs) {
+                    op.apply(a, b, out);
+                }
+                activation.apply(output);
+            }
+            Kernel::Select { table } => {
+                let table = &self.plan.tables[table];
+                for (out, sample) in outputs.zip(input.chunks_exact(input_width)) {
+                    out.iter_mut().zip(table).for_each(|(y, &position)| *y = sample[position as usize]);
+                }
+            }
+            Kernel::Place { offset } => {
+                for (out, row) in outputs.zip(input.chunks_exact(input_width)) {
+                    out[offset..][..input_width].copy_from_slice(row);
+                }
+            }
+            Kernel::Lookup { table } => {
+                let table = self.plan.weights[table].data();
+                for (out, &index) in outputs.zip(input) {
+                    out.copy_from_slice(&table[index as usize * output_width..][..output_width]);
+                }
+            }
+            Kernel::MatMul { rows: m } => {
+                let matrix = input_width * output_width;
+                let second = step.second.map_or(input, |second| self.values(second, rows / m * matrix));
+                let matrices = second.chunks_exact(matrix).flat_map(|matrix| std::iter::repeat_n(matrix, m));
+                for ((out, row), matrix) in outputs.zip(input.chunks_exact(input_width)).zip(matrices) {
+                    out.fill(0.0);
+                    for (x, weights) in row.iter().zip(matrix.chunks_exact(output_width)) {
+                        out.iter_mut().zip(weights).for_each(|(y, w)| *y += x * w);
+                    }
+                }
+            }
         }
     }
 }

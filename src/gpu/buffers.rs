@@ -2,7 +2,7 @@
 
 use super::context::{GpuContext, Limits};
 use super::kernel::Shader;
-use crate::{Error, Kernel, Plan, Result, Step, Tensor};
+use crate::{Error, Kernel, Plan, Result, Source, Step};
 use wgpu::BufferUsages as Usage;
 
 /// Bytes of slots and read-back buffer beyond which a batch is split. Large enough that a submission's fixed cost
@@ -24,7 +24,8 @@ pub(super) fn batch_limit(plan: &Plan, limits: Limits) -> std::result::Result<us
     let mut limit = limits.buffer_bytes / widest;
     if limit == 0 {
         let wide = |slot: usize| bytes(plan.slots[slot]) > limits.buffer_bytes;
-        let step = plan.steps.iter().find(|step| wide(step.output) || wide(step.input));
+        let reads_wide = |step: &Step| matches!(step.input, Source::Slot(slot) if wide(slot));
+        let step = plan.steps.iter().find(|step| wide(step.output) || reads_wide(step));
         let message = format!(
             "one sample needs a buffer of {}, this GPU has {} at most; use the CPU",
             megabytes(widest),
@@ -52,45 +53,77 @@ fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
-/// A layer's weights, resident on the device.
-pub(super) struct Weights {
-    kernel: wgpu::Buffer,
-    bias: Option<wgpu::Buffer>,
+/// A plan's weights and tables, resident on the device.
+pub(super) struct Resident {
+    weights: Vec<Option<wgpu::Buffer>>,
+    tables: Vec<Option<wgpu::Buffer>>,
 }
 
-impl Weights {
+impl Resident {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { weights: vec![None; plan.weights.len()], tables: vec![None; plan.tables.len()] }
+    }
+
+    /// Uploads what a step reads, unless another step has.
+    ///
     /// # Errors
-    /// `Memory` for a kernel larger than the device can bind, `Value` for one that is not the step's.
-    pub(super) fn upload(
-        context: &GpuContext,
-        step: &Step,
-        kernel: &Tensor,
-        bias: Option<&Tensor>,
-    ) -> Result<Self> {
-        if kernel.shape() != [step.input_width, step.output_width] {
-            return Err(Error::value("the plan was compiled from another model"));
+    /// `Memory` for weights larger than the device can bind.
+    pub(super) fn upload(&mut self, context: &GpuContext, plan: &Plan, step: &Step) -> Result<()> {
+        let sources = [Some(step.input), step.second];
+        let operands = sources.into_iter().flatten().filter_map(|source| match source {
+            Source::Weights(weights) => Some(weights),
+            Source::Slot(_) => None,
+        });
+        for weights in operands.chain(weights_of(step)) {
+            if self.weights[weights].is_none() {
+                let values = bytemuck::cast_slice(plan.weights[weights].data());
+                self.weights[weights] = Some(upload(context, "weights", values)?);
+            }
         }
-        let (bytes, most) = (kernel.data().len() as u64 * VALUE, context.limits.buffer_bytes);
-        if bytes > most {
-            let [bytes, most] = [bytes, most].map(megabytes);
-            return Err(Error::memory(format!(
-                "the kernel takes {bytes}, this GPU binds {most} at most; use the CPU"
-            )));
+        if let Kernel::Select { table } = step.kernel
+            && self.tables[table].is_none()
+        {
+            let positions = bytemuck::cast_slice(&plan.tables[table]);
+            self.tables[table] = Some(upload(context, "table", positions)?);
         }
-        let upload = |label, tensor: &Tensor| {
-            let values: &[u8] = bytemuck::cast_slice(tensor.data());
-            let buffer = make(context, label, values.len() as u64, Usage::STORAGE | Usage::COPY_DST);
-            context.queue.write_buffer(&buffer, 0, values);
-            buffer
-        };
-        Ok(Self { kernel: upload("kernel", kernel), bias: bias.map(|bias| upload("bias", bias)) })
+        Ok(())
+    }
+
+    /// The buffer of a source.
+    fn buffer<'a>(&'a self, slots: &'a [wgpu::Buffer], source: Source) -> Option<&'a wgpu::Buffer> {
+        match source {
+            Source::Slot(slot) => slots.get(slot),
+            Source::Weights(weights) => self.weights[weights].as_ref(),
+        }
     }
 }
 
-impl Drop for Weights {
+/// The weights that belong to a step's kernel.
+fn weights_of(step: &Step) -> impl Iterator<Item = usize> + use<> {
+    let (first, second) = match step.kernel {
+        Kernel::Dense { kernel, bias, .. } => (Some(kernel), bias),
+        Kernel::Lookup { table } => (Some(table), None),
+        _ => (None, None),
+    };
+    first.into_iter().chain(second)
+}
+
+fn upload(context: &GpuContext, label: &str, values: &[u8]) -> Result<wgpu::Buffer> {
+    let (bytes, most) = (values.len() as u64, context.limits.buffer_bytes);
+    if bytes > most {
+        let [bytes, most] = [bytes, most].map(megabytes);
+        return Err(Error::memory(format!(
+            "the kernel takes {bytes}, this GPU binds {most} at most; use the CPU"
+        )));
+    }
+    let buffer = make(context, label, bytes, Usage::STORAGE | Usage::COPY_DST);
+    context.queue.write_buffer(&buffer, 0, values);
+    Ok(buffer)
+}
+
+impl Drop for Resident {
     fn drop(&mut self) {
-        self.kernel.destroy();
-        self.bias.iter().for_each(wgpu::Buffer::destroy);
+        self.weights.iter().chain(&self.tables).flatten().for_each(wgpu::Buffer::destroy);
     }
 }
 
@@ -100,8 +133,8 @@ pub(super) struct Sizes {
     stride: u64,
 }
 
-/// Rows, input width, output width; 16 bytes, as uniforms are laid out.
-type Size = [u32; 4];
+/// As in step.wgsl, filled up to 16 bytes, as uniforms are laid out.
+type Size = [u32; 8];
 
 impl Sizes {
     pub(super) fn new(context: &GpuContext, steps: usize) -> Self {
@@ -113,8 +146,12 @@ impl Sizes {
     pub(super) fn write(&self, context: &GpuContext, steps: &[Step], samples: usize) {
         let mut bytes = vec![0; steps.len() * self.stride as usize];
         for (place, step) in bytes.chunks_exact_mut(self.stride as usize).zip(steps) {
-            let size: Size =
-                [(samples * step.rows) as u32, step.input_width as u32, step.output_width as u32, 0];
+            let (rows, extra) = (samples * step.rows, extra(step));
+            let stride = |source, width: usize| if matches!(source, Source::Slot(_)) { width } else { 0 };
+            let strides =
+                [stride(step.input, step.input_width), step.second.map_or(0, |second| stride(second, extra))];
+            let size = [rows, step.input_width, step.output_width, extra, strides[0], strides[1], 0, 0];
+            let size: Size = size.map(|value| value as u32);
             place[..size_of::<Size>()].copy_from_slice(bytemuck::bytes_of(&size));
         }
         context.queue.write_buffer(&self.buffer, 0, &bytes);
@@ -127,6 +164,16 @@ impl Sizes {
             offset: step as u64 * self.stride,
             size: wgpu::BufferSize::new(size_of::<Size>() as u64),
         })
+    }
+}
+
+/// What the step's kernel takes besides its widths.
+fn extra(step: &Step) -> usize {
+    match step.kernel {
+        Kernel::Combine { second_width, .. } => second_width,
+        Kernel::Place { offset } => offset,
+        Kernel::MatMul { rows } => rows,
+        _ => 0,
     }
 }
 
@@ -165,22 +212,28 @@ impl Drop for Batch {
     }
 }
 
-/// The bindings of a step, numbered as in step.wgsl and weights.wgsl.
+/// The bindings of a step, numbered as in step.wgsl, second.wgsl and weights.wgsl.
 pub(super) fn bind(
     context: &GpuContext,
-    layout: &wgpu::BindGroupLayout,
+    shader: Shader,
     step: &Step,
     slots: &[wgpu::Buffer],
     size: wgpu::BindingResource<'_>,
-    weights: Option<&Weights>,
+    resident: &Resident,
 ) -> wgpu::BindGroup {
-    let mut resources =
-        vec![slots[step.input].as_entire_binding(), slots[step.output].as_entire_binding(), size];
-    if let Some(Weights { kernel, bias }) = weights {
-        // A kernel without bias does not read that binding, but something must be bound.
-        let bias = bias.as_ref().unwrap_or(kernel);
-        resources.extend([kernel.as_entire_binding(), bias.as_entire_binding()]);
-    }
+    let input = resident.buffer(slots, step.input).unwrap_or(&slots[step.output]);
+    let mut resources = vec![input.as_entire_binding(), slots[step.output].as_entire_binding(), size];
+    let second = step.second.and_then(|second| resident.buffer(slots, second));
+    let weights = weights_of(step).filter_map(|weights| resident.weights[weights].as_ref());
+    let table = match step.kernel {
+        Kernel::Select { table } => resident.tables[table].as_ref(),
+        _ => None,
+    };
+    let further = second.into_iter().chain(weights).chain(table);
+    // A kernel without bias does not read that binding, but something must be bound.
+    let further: Vec<_> = further.map(wgpu::Buffer::as_entire_binding).collect();
+    resources.extend(further.iter().cycle().take(shader.further_bindings()).cloned());
+    let layout = context.pipelines.bind_group_layout(shader);
     let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
     let entries: Vec<_> = (0..).zip(resources).map(entry).collect();
     context.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
@@ -218,7 +271,7 @@ fn make(context: &GpuContext, label: &str, size: u64, usage: Usage) -> wgpu::Buf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Layer, LayerKind, Model};
+    use crate::{Activation, Layer, LayerKind, Model, Tensor};
 
     fn plan(inputs: usize, units: usize) -> Plan {
         let kernel = Tensor::new(vec![inputs, units], vec![0.0; inputs * units]).unwrap();

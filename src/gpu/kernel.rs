@@ -1,7 +1,7 @@
 //! The compute kernels: their sources, their specialisations and their compiled pipelines.
 
 use super::context::GpuContext;
-use crate::{Elementwise, Error, Result, Rowwise};
+use crate::{Binary, Elementwise, Error, Kernel, Result, Rowwise};
 use std::cell::RefCell;
 
 /// A kernel, of the same stem as its file in `shaders/`.
@@ -14,6 +14,13 @@ pub(super) enum Shader {
     LogSoftmax,
     Sparsemax,
     Glu,
+    Reduce,
+    Normalize,
+    Combine,
+    Select,
+    Place,
+    Lookup,
+    MatMul,
 }
 
 /// A file of `shaders/`.
@@ -30,6 +37,7 @@ macro_rules! file {
 }
 
 const STEP: File = file!("step.wgsl");
+const SECOND: File = file!("second.wgsl");
 const MATH: File = file!("math.wgsl");
 const ACTIVATION: File = file!("activation.wgsl");
 const WEIGHTS: File = file!("weights.wgsl");
@@ -41,6 +49,13 @@ const SOFTMAX: File = file!("softmax.wgsl");
 const LOG_SOFTMAX: File = file!("log_softmax.wgsl");
 const SPARSEMAX: File = file!("sparsemax.wgsl");
 const GLU: File = file!("glu.wgsl");
+const REDUCE: File = file!("reduce.wgsl");
+const NORMALIZE: File = file!("normalize.wgsl");
+const COMBINE: File = file!("combine.wgsl");
+const SELECT: File = file!("select.wgsl");
+const PLACE: File = file!("place.wgsl");
+const LOOKUP: File = file!("lookup.wgsl");
+const MATMUL: File = file!("matmul.wgsl");
 
 /// Rows and units that a workgroup of dense.wgsl computes.
 const DENSE_TILE: u32 = 64;
@@ -50,7 +65,7 @@ const DENSE_ROW_UNITS: u32 = 16;
 const THREADS: u32 = 256;
 
 impl Shader {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 14] = [
         Self::Dense,
         Self::DenseRow,
         Self::Activate,
@@ -58,14 +73,31 @@ impl Shader {
         Self::LogSoftmax,
         Self::Sparsemax,
         Self::Glu,
+        Self::Reduce,
+        Self::Normalize,
+        Self::Combine,
+        Self::Select,
+        Self::Place,
+        Self::Lookup,
+        Self::MatMul,
     ];
 
-    pub(super) fn rowwise(function: Rowwise) -> Self {
-        match function {
-            Rowwise::Softmax => Self::Softmax,
-            Rowwise::LogSoftmax => Self::LogSoftmax,
-            Rowwise::Sparsemax => Self::Sparsemax,
-            Rowwise::Glu => Self::Glu,
+    /// The kernel of a step.
+    fn of(kernel: &Kernel) -> Self {
+        match kernel {
+            Kernel::Dense { .. } => Self::Dense,
+            Kernel::Activate(_) => Self::Activate,
+            Kernel::Rowwise(Rowwise::Softmax) => Self::Softmax,
+            Kernel::Rowwise(Rowwise::LogSoftmax) => Self::LogSoftmax,
+            Kernel::Rowwise(Rowwise::Sparsemax) => Self::Sparsemax,
+            Kernel::Rowwise(Rowwise::Glu) => Self::Glu,
+            Kernel::Rowwise(function) if function.epsilon().is_some() => Self::Normalize,
+            Kernel::Rowwise(_) => Self::Reduce,
+            Kernel::Combine { .. } => Self::Combine,
+            Kernel::Select { .. } => Self::Select,
+            Kernel::Place { .. } => Self::Place,
+            Kernel::Lookup { .. } => Self::Lookup,
+            Kernel::MatMul { .. } => Self::MatMul,
         }
     }
 
@@ -79,6 +111,13 @@ impl Shader {
             Self::LogSoftmax => &[STEP, MATH, ROW, LOG_SOFTMAX],
             Self::Sparsemax => &[STEP, MATH, ROW, SPARSEMAX],
             Self::Glu => &[STEP, MATH, GLU],
+            Self::Reduce => &[STEP, MATH, ROW, REDUCE],
+            Self::Normalize => &[STEP, MATH, ROW, NORMALIZE],
+            Self::Combine => &[STEP, SECOND, MATH, ACTIVATION, COMBINE],
+            Self::Select => &[STEP, SELECT],
+            Self::Place => &[STEP, PLACE],
+            Self::Lookup => &[STEP, SECOND, LOOKUP],
+            Self::MatMul => &[STEP, SECOND, MATMUL],
         }
     }
 
@@ -86,18 +125,24 @@ impl Shader {
         self.files().iter().map(|file| file.text).collect()
     }
 
-    /// Whether it binds weights.
-    pub(super) fn has_weights(self) -> bool {
-        matches!(self, Self::Dense | Self::DenseRow)
+    /// Buffers that it binds besides those of every step.
+    pub(super) fn further_bindings(self) -> usize {
+        match self {
+            Self::Dense | Self::DenseRow => 2,
+            Self::Combine | Self::Select | Self::Lookup | Self::MatMul => 1,
+            _ => 0,
+        }
     }
 
-    /// Workgroups along x and y for a step of `rows` rows.
-    pub(super) fn workgroups(self, rows: u32, output_width: u32, most: u32) -> [u32; 2] {
+    /// Workgroups along x and y for a step of `rows` rows, each of that many values written.
+    pub(super) fn workgroups(self, rows: u32, width: u32, most: u32) -> [u32; 2] {
         match self {
-            Self::Dense => [output_width.div_ceil(DENSE_TILE), rows.div_ceil(DENSE_TILE)],
-            Self::DenseRow => [output_width.div_ceil(DENSE_ROW_UNITS), rows],
-            Self::Activate | Self::Glu => [rows.saturating_mul(output_width).div_ceil(THREADS).min(most), 1],
-            Self::Softmax | Self::LogSoftmax | Self::Sparsemax => [rows.min(most), 1],
+            Self::Dense => [width.div_ceil(DENSE_TILE), rows.div_ceil(DENSE_TILE)],
+            Self::DenseRow => [width.div_ceil(DENSE_ROW_UNITS), rows],
+            Self::Softmax | Self::LogSoftmax | Self::Sparsemax | Self::Reduce | Self::Normalize => {
+                [rows.min(most), 1]
+            }
+            _ => [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1],
         }
     }
 
@@ -133,21 +178,48 @@ fn names(shader: Shader) -> impl Iterator<Item = &'static str> {
 /// What is fixed when a kernel is compiled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Specialisation {
-    shader: Shader,
+    pub(super) shader: Shader,
     activation: Elementwise,
     bias: bool,
+    /// Which of the shader's functions, where it has several.
+    function: usize,
+    epsilon: f32,
 }
 
 impl Specialisation {
-    /// A kernel with its activation and bias; both are ignored by kernels that have none.
+    /// A step's kernel.
     ///
     /// # Errors
     /// `Value` for a parameter that is NaN.
-    pub(super) fn new(shader: Shader, activation: Elementwise, bias: bool) -> Result<Self> {
-        if activation.parameters().iter().any(|parameter| parameter.is_nan()) {
-            return Err(Error::value(format!("a parameter of {} is not a number", activation.name())));
+    pub(super) fn new(kernel: &Kernel) -> Result<Self> {
+        let shader = Shader::of(kernel);
+        let mut this =
+            Self { shader, activation: Elementwise::Linear, bias: false, function: 0, epsilon: 0.0 };
+        match *kernel {
+            Kernel::Dense { bias, activation, .. } => {
+                (this.activation, this.bias) = (activation, bias.is_some());
+            }
+            Kernel::Activate(activation) => this.activation = activation,
+            Kernel::Rowwise(function) => {
+                this.function = number(function);
+                this.epsilon = function.epsilon().unwrap_or(0.0);
+            }
+            Kernel::Combine { op, activation, .. } => {
+                this.activation = activation;
+                this.function = Binary::NAMED.iter().position(|(_, named)| *named == op).unwrap_or(0);
+            }
+            _ => {}
         }
-        Ok(Self { shader, activation, bias })
+        let [a, b, c] = this.activation.parameters();
+        if [a, b, c, this.epsilon].iter().any(|parameter| parameter.is_nan()) {
+            return Err(Error::value("a parameter is not a number"));
+        }
+        Ok(this)
+    }
+
+    /// The same for a Dense step of few rows.
+    pub(super) fn of_few_rows(self) -> Self {
+        Self { shader: Shader::DenseRow, ..self }
     }
 
     /// The constants that the kernel's source declares: naming others is an error.
@@ -157,12 +229,28 @@ impl Specialisation {
         let [p0, p1, p2] = self.activation.parameters().map(finite);
         let activation =
             [("ACTIVATION", f64::from(code(self.activation))), ("P0", p0), ("P1", p1), ("P2", p2)];
-        let bias = ("BIAS", f64::from(u8::from(self.bias)));
-        match self.shader {
-            Shader::Dense | Shader::DenseRow => activation.into_iter().chain([bias]).collect(),
-            Shader::Activate => activation.into(),
-            _ => vec![],
-        }
+        let function = ("FUNCTION", self.function as f64);
+        let further = match self.shader {
+            Shader::Dense | Shader::DenseRow => Some(("BIAS", f64::from(u8::from(self.bias)))),
+            Shader::Combine => Some(function),
+            Shader::Activate => None,
+            Shader::Reduce => return vec![function],
+            Shader::Normalize => return vec![function, ("EPSILON", finite(self.epsilon))],
+            _ => return vec![],
+        };
+        activation.into_iter().chain(further).collect()
+    }
+}
+
+/// The number of a function in reduce.wgsl or normalize.wgsl.
+fn number(function: Rowwise) -> usize {
+    match function {
+        Rowwise::Mean | Rowwise::RmsNormalize { .. } => 1,
+        Rowwise::Max | Rowwise::UnitNormalize { .. } => 2,
+        Rowwise::Min => 3,
+        Rowwise::Product => 4,
+        Rowwise::ArgMax => 5,
+        _ => 0,
     }
 }
 
@@ -194,6 +282,20 @@ fn code(function: Elementwise) -> u32 {
         Elementwise::SparsePlus => 22,
         Elementwise::SparseSigmoid => 23,
         Elementwise::Exponential => 24,
+        Elementwise::Clip { .. } => 25,
+        Elementwise::Absolute => 26,
+        Elementwise::Negative => 27,
+        Elementwise::Log => 28,
+        Elementwise::SquareRoot => 29,
+        Elementwise::Reciprocal => 30,
+        Elementwise::Sign => 31,
+        Elementwise::Floor => 32,
+        Elementwise::Ceiling => 33,
+        Elementwise::Round => 34,
+        Elementwise::Truncate => 35,
+        Elementwise::Erf => 36,
+        Elementwise::Not => 37,
+        Elementwise::IsNan => 38,
     }
 }
 
@@ -201,8 +303,8 @@ fn code(function: Elementwise) -> u32 {
 pub(super) struct Pipelines {
     modules: RefCell<Vec<(Shader, wgpu::ShaderModule)>>,
     compiled: RefCell<Vec<(Specialisation, wgpu::ComputePipeline)>>,
-    plain: Layout,
-    weighted: Layout,
+    /// By the number of further bindings.
+    layouts: [Layout; 3],
 }
 
 fn find<K: PartialEq, V: Clone>(list: &RefCell<Vec<(K, V)>>, wanted: &K) -> Option<V> {
@@ -221,9 +323,8 @@ impl Pipelines {
         Self {
             modules: RefCell::default(),
             compiled: RefCell::default(),
-            // As declared in step.wgsl and weights.wgsl.
-            plain: Layout::new(device, "step", &[read, write, Uniform]),
-            weighted: Layout::new(device, "step with weights", &[read, write, Uniform, read, read]),
+            // As declared in step.wgsl, second.wgsl and weights.wgsl.
+            layouts: [3, 4, 5].map(|count| Layout::new(device, &[read, write, Uniform, read, read][..count])),
         }
     }
 
@@ -232,7 +333,7 @@ impl Pipelines {
     }
 
     fn layout(&self, shader: Shader) -> &Layout {
-        if shader.has_weights() { &self.weighted } else { &self.plain }
+        &self.layouts[shader.further_bindings()]
     }
 
     /// The pipeline of a specialisation, compiled on first use.
@@ -288,7 +389,7 @@ impl Pipelines {
 }
 
 impl Layout {
-    fn new(device: &wgpu::Device, label: &str, bindings: &[wgpu::BufferBindingType]) -> Self {
+    fn new(device: &wgpu::Device, bindings: &[wgpu::BufferBindingType]) -> Self {
         let entry = |(binding, &ty): (u32, &wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -296,10 +397,10 @@ impl Layout {
             count: None,
         };
         let entries: Vec<_> = (0..).zip(bindings).map(entry).collect();
-        let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries };
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries };
         let group = device.create_bind_group_layout(&descriptor);
         let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(label),
+            label: None,
             bind_group_layouts: &[Some(&group)],
             ..Default::default()
         });

@@ -15,10 +15,8 @@ pub use context::GpuContext;
 #[doc(hidden)]
 pub use kernel::shader_sources;
 
-use crate::{
-    Elementwise, Error, Kernel, LayerKind, Model, Plan, Result, Step, cpu::check_inputs, tensor::zeroed,
-};
-use buffers::{Batch, ReadBack, Sizes, Weights, batch_limit};
+use crate::{Error, Model, Plan, Result, Step, cpu::check_inputs, tensor::zeroed};
+use buffers::{Batch, ReadBack, Resident, Sizes, batch_limit};
 use futures_channel::oneshot;
 use kernel::{Shader, Specialisation};
 use std::{cell::RefCell, future::Future, ops::Range, rc::Rc};
@@ -34,8 +32,7 @@ pub struct GpuExecutor {
     context: Rc<GpuContext>,
     plan: Plan,
     steps: Vec<Prepared>,
-    /// For each of the model's layers, which several steps may call.
-    weights: Vec<Option<Weights>>,
+    resident: Resident,
     sizes: Sizes,
     /// Samples of the largest submission.
     limit: usize,
@@ -72,7 +69,7 @@ impl GpuExecutor {
         let mut executor = Self {
             plan: plan.clone(),
             steps: Vec::with_capacity(plan.steps.len()),
-            weights: model.layers.iter().map(|_| None).collect(),
+            resident: Resident::new(plan),
             sizes,
             limit,
             batch: RefCell::default(),
@@ -81,7 +78,7 @@ impl GpuExecutor {
         };
         watch.finish().await?;
         for step in &plan.steps {
-            executor.prepare_step(model, step).await.map_err(|error| name_layer(step, error))?;
+            executor.prepare_step(step).await.map_err(|error| name_layer(step, error))?;
         }
         // Begins the uploads, which otherwise wait for the first run.
         executor.context.queue.submit([]);
@@ -89,36 +86,19 @@ impl GpuExecutor {
         Ok(executor)
     }
 
-    async fn prepare_step(&mut self, model: &Model, step: &Step) -> Result<()> {
+    async fn prepare_step(&mut self, step: &Step) -> Result<()> {
         let context = self.context.clone();
-        let (shader, activation, bias) = match step.kernel {
-            Kernel::Dense { activation } => {
-                let Some(LayerKind::Dense { kernel, bias, .. }) =
-                    model.layers.get(step.layer).map(|layer| &layer.kind)
-                else {
-                    return Err(Error::value("the plan was compiled from another model"));
-                };
-                if self.weights[step.layer].is_none() {
-                    let watch = context.watch();
-                    let weights = Weights::upload(&context, step, kernel, bias.as_ref());
-                    watch.finish().await?;
-                    self.weights[step.layer] = Some(weights?);
-                }
-                (Shader::Dense, activation, bias.is_some())
-            }
-            Kernel::Activate(function) => (Shader::Activate, function, false),
-            Kernel::Rowwise(function) => (Shader::rowwise(function), Elementwise::Linear, false),
-        };
-        let pipeline = Specialisation::new(shader, activation, bias)?;
-        let pipeline = context.pipelines.get(&context, pipeline).await?;
-        let few_rows = match shader {
-            Shader::Dense => {
-                let few_rows = Specialisation::new(Shader::DenseRow, activation, bias)?;
-                Some(context.pipelines.get(&context, few_rows).await?)
-            }
+        let watch = context.watch();
+        let uploaded = self.resident.upload(&context, &self.plan, step);
+        watch.finish().await?;
+        uploaded?;
+        let wanted = Specialisation::new(&step.kernel)?;
+        let pipeline = context.pipelines.get(&context, wanted).await?;
+        let few_rows = match wanted.shader {
+            Shader::Dense => Some(context.pipelines.get(&context, wanted.of_few_rows()).await?),
             _ => None,
         };
-        self.steps.push(Prepared { shader, pipeline, few_rows });
+        self.steps.push(Prepared { shader: wanted.shader, pipeline, few_rows });
         Ok(())
     }
 
@@ -205,11 +185,9 @@ impl GpuExecutor {
     }
 
     fn make_batch(&self, capacity: usize) -> Batch {
-        let layout = |index: usize| self.context.pipelines.bind_group_layout(self.steps[index].shader);
         Batch::new(&self.context, &self.plan, capacity, |index, step, slots| {
-            let weights =
-                self.weights[step.layer].as_ref().filter(|_| self.steps[index].shader.has_weights());
-            buffers::bind(&self.context, layout(index), step, slots, self.sizes.binding(index), weights)
+            let (shader, size) = (self.steps[index].shader, self.sizes.binding(index));
+            buffers::bind(&self.context, shader, step, slots, size, &self.resident)
         })
     }
 
@@ -228,7 +206,9 @@ impl GpuExecutor {
             // The whole batch decides, not this part of it: a batch that is split gives the same results.
             let few = prepared.few_rows.as_ref().filter(|_| rows.saturating_mul(step.rows) <= FEW_ROWS);
             let shader = if few.is_some() { Shader::DenseRow } else { prepared.shader };
-            let [x, y] = shader.workgroups((samples * step.rows) as u32, step.output_width as u32, most);
+            // What places a part writes no more than it reads.
+            let width = if shader == Shader::Place { step.input_width } else { step.output_width };
+            let [x, y] = shader.workgroups((samples * step.rows) as u32, width as u32, most);
             pass.set_pipeline(few.unwrap_or(&prepared.pipeline));
             pass.set_bind_group(0, group, &[]);
             pass.dispatch_workgroups(x, y, 1);

@@ -95,6 +95,17 @@ impl Binary {
         }
     }
 
+    /// The function of two rows, the shorter one repeated: its length divides the longer one's, which is `out`'s or
+    /// divides it. The commonest branch once a row, not once a value, so that they vectorise.
+    pub fn apply(self, a: &[f32], b: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Add => each(a, b, out, |a, b| a + b),
+            Self::Subtract => each(a, b, out, |a, b| a - b),
+            Self::Multiply => each(a, b, out, |a, b| a * b),
+            op => each(a, b, out, |a, b| op.value(a, b)),
+        }
+    }
+
     /// Whether a layer may join more than two inputs by it.
     pub fn takes_many(self) -> bool {
         matches!(self, Self::Add | Self::Multiply | Self::Maximum | Self::Minimum)
@@ -121,5 +132,25 @@ impl Binary {
             Self::Or => "Or",
             Self::Xor => "Xor",
         }
+    }
+}
+
+fn each(a: &[f32], b: &[f32], out: &mut [f32], function: impl Fn(f32, f32) -> f32) {
+    if let &[b] = b {
+        return each_of_one(a, out, |a| function(a, b));
+    }
+    if let &[a] = a {
+        return each_of_one(b, out, |b| function(a, b));
+    }
+    // Parts over which neither operand starts again.
+    let part = a.len().min(b.len());
+    for ((out, a), b) in out.chunks_mut(part).zip(a.chunks(part).cycle()).zip(b.chunks(part).cycle()) {
+        out.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = function(a, b));
+    }
+}
+
+fn each_of_one(values: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
+    for out in out.chunks_mut(values.len()) {
+        out.iter_mut().zip(values).for_each(|(y, &x)| *y = function(x));
     }
 }

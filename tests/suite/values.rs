@@ -58,6 +58,21 @@ pub fn every_elementwise() -> Vec<Elementwise> {
         E::SparsePlus,
         E::SparseSigmoid,
         E::Exponential,
+        E::Clip { min: -0.7, max: 2.5 },
+        E::Clip { min: f32::MIN, max: 0.0 },
+        E::Absolute,
+        E::Negative,
+        E::Log,
+        E::SquareRoot,
+        E::Reciprocal,
+        E::Sign,
+        E::Floor,
+        E::Ceiling,
+        E::Round,
+        E::Truncate,
+        E::Erf,
+        E::Not,
+        E::IsNan,
     ];
     let mut seen = [false; ELEMENTWISE];
     all.iter().for_each(|&function| seen[elementwise_index(function)] = true);
@@ -65,7 +80,7 @@ pub fn every_elementwise() -> Vec<Elementwise> {
     all
 }
 
-const ELEMENTWISE: usize = 25;
+const ELEMENTWISE: usize = 39;
 
 /// A match without a default: a function added to the crate does not compile here until it is numbered, and fails
 /// above until it is listed.
@@ -97,19 +112,57 @@ fn elementwise_index(function: Elementwise) -> usize {
         E::SparsePlus => 22,
         E::SparseSigmoid => 23,
         E::Exponential => 24,
+        E::Clip { .. } => 25,
+        E::Absolute => 26,
+        E::Negative => 27,
+        E::Log => 28,
+        E::SquareRoot => 29,
+        E::Reciprocal => 30,
+        E::Sign => 31,
+        E::Floor => 32,
+        E::Ceiling => 33,
+        E::Round => 34,
+        E::Truncate => 35,
+        E::Erf => 36,
+        E::Not => 37,
+        E::IsNan => 38,
     }
 }
 
 /// Every row-wise function.
 pub fn every_rowwise() -> Vec<Rowwise> {
-    let all = vec![Rowwise::Softmax, Rowwise::LogSoftmax, Rowwise::Sparsemax, Rowwise::Glu];
+    use Rowwise as R;
+    let all = vec![
+        R::Softmax,
+        R::LogSoftmax,
+        R::Sparsemax,
+        R::Glu,
+        R::Sum,
+        R::Mean,
+        R::Max,
+        R::Min,
+        R::Product,
+        R::ArgMax,
+        R::Standardize { epsilon: 1e-3 },
+        R::RmsNormalize { epsilon: 1e-6 },
+        R::UnitNormalize { epsilon: 1e-12 },
+    ];
     let index = |function| match function {
-        Rowwise::Softmax => 0,
-        Rowwise::LogSoftmax => 1,
-        Rowwise::Sparsemax => 2,
-        Rowwise::Glu => 3,
+        R::Softmax => 0,
+        R::LogSoftmax => 1,
+        R::Sparsemax => 2,
+        R::Glu => 3,
+        R::Sum => 4,
+        R::Mean => 5,
+        R::Max => 6,
+        R::Min => 7,
+        R::Product => 8,
+        R::ArgMax => 9,
+        R::Standardize { .. } => 10,
+        R::RmsNormalize { .. } => 11,
+        R::UnitNormalize { .. } => 12,
     };
-    assert!((0..4).all(|wanted| all.iter().any(|&function| index(function) == wanted)));
+    assert!((0..13).all(|wanted| all.iter().any(|&function| index(function) == wanted)));
     all
 }
 
