@@ -40,10 +40,7 @@ export function readNpy(bytes: Uint8Array): Tensor {
   const { descr, fortran, shape } = readHeader(new TextDecoder('latin1').decode(bytes.subarray(start, end)), start);
   const [, order, type] = /^([<>|=])([a-z]\d+)$/.exec(descr) ?? [];
   const [size, read] = (type !== undefined && Object.hasOwn(TYPES, type) && TYPES[type]) || [];
-  if (size === undefined || read === undefined) {
-    const known = Object.keys(TYPES).join(', ');
-    throw new NearsideError('unsupported', `the array's type is '${descr}'; one of ${known} is needed`, { offset: start });
-  }
+  if (size === undefined || read === undefined) throw unsupportedType(`'${descr}'`, start);
   if (size > 1 && order !== '<' && order !== '>') throw damaged(`the byte order of the type '${descr}' is not < or >`, start);
   const count = shape.reduce((product, axis) => product * axis, 1);
   // Before anything is allocated: a header may claim any length.
@@ -78,9 +75,9 @@ interface Header {
   shape: number[];
 }
 
-/** What a value of the header looks like. The type of records is a list: it is recognised, and refused by name. */
+/** What a value of the header looks like. A type that is a list, of records, is read no further. */
 const VALUES = {
-  descr: /'([^'\\]*)'|"([^"\\]*)"|(\[.*\](?=\s*[,}]))/sy,
+  descr: /['"]([^'"\\]*)['"]|\[/y,
   fortran_order: /(True|False)/y,
   shape: /\(([\d\s,L]*)\)/y,
 };
@@ -100,8 +97,9 @@ function readHeader(text: string, start: number): Header {
   while (text[at] !== '}') {
     const key = next(/['"](descr|fortran_order|shape)['"]\s*:\s*/y, "'descr', 'fortran_order' or 'shape'")[1] as keyof Header;
     const value = next(VALUES[key as keyof typeof VALUES], `a value of '${key}'`);
+    if (value[1] === undefined) throw unsupportedType(text.slice(value.index, value.index + 40), start);
     if (key in found) throw damaged(`the header is damaged: '${key}' twice`, start + at);
-    found[key as keyof typeof VALUES] = value[1] ?? value[2] ?? value[3] ?? '';
+    found[key as keyof typeof VALUES] = value[1];
     next(/\s*(,\s*|(?=\}))/y, "',' or '}'");
   }
   next(/\}\s*$/y, 'nothing behind the }');
@@ -157,6 +155,11 @@ export function* writeNpy({ data, shape }: Tensor): Generator<Uint8Array> {
   const bytes = new DataView(new ArrayBuffer(data.length * 4));
   data.forEach((value, i) => bytes.setFloat32(i * 4, value, true));
   yield new Uint8Array(bytes.buffer);
+}
+
+function unsupportedType(descr: string, offset: number): NearsideError {
+  const known = Object.keys(TYPES).join(', ');
+  return new NearsideError('unsupported', `the array's type is ${descr}; one of ${known} is needed`, { offset });
 }
 
 function damaged(message: string, offset: number): NearsideError {
