@@ -439,7 +439,8 @@ fn takes(inputs: &[&[usize]], count: usize) -> Result<()> {
 }
 
 fn wrong_count(inputs: &[&[usize]], count: usize) -> Error {
-    Error::format(format!("takes {count} inputs, {} given", inputs.len()))
+    let needed = if count == 1 { "one input".to_string() } else { format!("{count} inputs") };
+    Error::format(format!("takes {needed}, {} given", inputs.len()))
 }
 
 fn misfit(name: &str, weights: &Tensor, input: &[usize]) -> Error {

@@ -54,12 +54,17 @@ mod engine {
         outputs: Vec<PortInfo<'a>>,
         layers: Vec<LayerInfo<'a>>,
         parameter_count: usize,
+        batched: bool,
     }
 
     #[derive(Serialize)]
     struct PortInfo<'a> {
         name: &'a str,
         shape: &'a [usize],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        classes: Option<&'a [String]>,
+        /// Whether the values are indices of the classes.
+        labels: bool,
     }
 
     #[derive(Serialize)]
@@ -114,6 +119,7 @@ mod engine {
                 outputs: self.0.plan().outputs.iter().map(port_info).collect(),
                 layers: layers.collect(),
                 parameter_count: model.parameter_count(),
+                batched: model.batched,
             })
         }
 
@@ -165,7 +171,13 @@ mod engine {
     }
 
     fn port_info(port: &Port) -> PortInfo<'_> {
-        PortInfo { name: &port.name, shape: &port.shape }
+        let classes = port.classes.as_ref();
+        PortInfo {
+            name: &port.name,
+            shape: &port.shape,
+            classes: classes.map(|classes| classes.names.as_slice()),
+            labels: classes.is_some_and(|classes| !classes.columns),
+        }
     }
 
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {
