@@ -13,9 +13,13 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   try {
     return path === STANDARD ? await buffer(process.stdin) : await readFile(path);
   } catch (cause) {
-    const name = path === STANDARD ? 'standard input' : path;
-    throw new NearsideError('network', `${name} could not be read: ${(cause as Error).message}`, { url: path }, { cause });
+    throw new NearsideError('network', `${nameOf(path)} could not be read: ${(cause as Error).message}`, { url: path }, { cause });
   }
+}
+
+/** What messages call an input. */
+export function nameOf(path: string): string {
+  return path === STANDARD ? 'standard input' : path;
 }
 
 /** @throws `format` for bytes that are no UTF-8. */

@@ -1,4 +1,4 @@
-import { NearsideError, Tensor, type Model, type ModelInput, type ModelOutput } from '../node.js';
+import { NearsideError, Tensor, type InputValues, type Model, type ModelInput, type ModelOutput } from '../node.js';
 import { UsageError, oneOf, onlyFile, parse, wholeNumber } from './arguments.js';
 import { STANDARD } from './files.js';
 import { loadModel } from './load.js';
@@ -84,10 +84,12 @@ async function readInputs(given: string[], model: Model): Promise<ModelInput> {
   const files = given.map((input) => splitName(input, 'input', model));
   const [only, another] = files;
   if (only!.name === undefined && another === undefined) return readOnlyInput(only!.path, model);
-  const inputs: Exclude<ModelInput, Tensor> = {};
-  for (const { name, path } of files) {
+  for (const [i, { name, path }] of files.entries()) {
     if (name === undefined) throw new UsageError(`--input ${path} names no input; write ${example(model)}`);
-    if (name in inputs) throw new UsageError(`the input '${name}' is given twice`);
+    if (files.findIndex((file) => file.name === name) < i) throw new UsageError(`the input '${name}' is given twice`);
+  }
+  const inputs: Record<string, InputValues> = {};
+  for (const { name, path } of files as { name: string; path: string }[]) {
     const values = await readValues(path);
     const spec = model.inputs.find((input) => input.name === name)!;
     if (values instanceof Table) inputs[name] = values.toTensor(spec);

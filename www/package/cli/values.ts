@@ -1,7 +1,7 @@
 /** Inputs and outputs in the formats that hold numbers: .npy, .csv, .json. */
 import { NearsideError, Tensor, type InputValues, type ModelInput, type TensorSpec } from '../node.js';
 import { readCsv, writeCsv } from './csv.js';
-import { decodeText, readBytes, writeParts } from './files.js';
+import { decodeText, nameOf, readBytes, writeParts } from './files.js';
 import { assertFinite, readJson, writeJson } from './json.js';
 import { naming } from './load.js';
 import { isNpy, readNpy, writeNpy } from './npy.js';
@@ -19,7 +19,7 @@ export type Values = Table | ModelInput;
 
 export async function readValues(path: string): Promise<Values> {
   const bytes = await readBytes(path);
-  return naming(path, () => {
+  return naming(nameOf(path), () => {
     const kind = kindOf(path) ?? detect(bytes);
     if (kind === 'npy') return readNpy(bytes);
     const text = decodeText(bytes);
