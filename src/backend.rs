@@ -4,7 +4,6 @@ use crate::{
     Error, Model, Plan, Result,
     gpu::{GpuContext, GpuExecutor},
 };
-use serde::Serialize;
 use std::{cell::RefCell, rc::Rc};
 
 /// What the caller asks for.
@@ -35,8 +34,7 @@ impl Device {
 }
 
 /// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceKind {
     /// [`crate::cpu`]
     Cpu,
@@ -44,8 +42,18 @@ pub enum DeviceKind {
     Gpu,
 }
 
+impl DeviceKind {
+    /// The name JavaScript knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
 /// Which device a session uses, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceReport {
     /// The device.
     pub kind: DeviceKind,
@@ -54,7 +62,6 @@ pub struct DeviceReport {
     /// Vector instructions of the CPU build.
     pub simd: &'static str,
     /// The GPU adapter's name, if the GPU is used.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
 }
 

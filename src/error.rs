@@ -35,16 +35,13 @@ impl ErrorKind {
 }
 
 /// Where it went wrong, as far as that is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
     /// Name of the layer.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// Name of the tensor, as the file spells it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
     /// Byte offset in the file.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
 }
 
@@ -56,7 +53,11 @@ pub struct Context {
 /// assert_eq!(error.to_string(), "layer 'hidden': 12 values given, 784 needed");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Content>);
+
+/// Behind a pointer: every `?` of the crate copies an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
     kind: ErrorKind,
     message: String,
     context: Context,
@@ -68,7 +69,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error without a place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), context: Context::default() }
+        Self(Box::new(Content { kind, message: message.into(), context: Context::default() }))
     }
 
     /// A damaged or foreign file.
@@ -103,43 +104,43 @@ impl Error {
 
     /// Names the layer, unless an inner call already did.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
-        self.context.layer.get_or_insert(name.into());
+        self.0.context.layer.get_or_insert(name.into());
         self
     }
 
     /// Names the tensor, unless an inner call already did.
     pub fn tensor(mut self, name: impl Into<String>) -> Self {
-        self.context.tensor.get_or_insert(name.into());
+        self.0.context.tensor.get_or_insert(name.into());
         self
     }
 
     /// Gives the byte offset in the file.
     pub fn offset(mut self, bytes: u64) -> Self {
-        self.context.offset.get_or_insert(bytes);
+        self.0.context.offset.get_or_insert(bytes);
         self
     }
 
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Where it went wrong.
     pub fn context(&self) -> &Context {
-        &self.context
+        &self.0.context
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Context { layer, tensor, offset } = &self.context;
+        let Context { layer, tensor, offset } = &self.0.context;
         if let Some(layer) = layer {
             write!(f, "layer '{layer}': ")?;
         }
         if let Some(tensor) = tensor {
             write!(f, "tensor '{tensor}': ")?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&self.0.message)?;
         match offset {
             Some(offset) => write!(f, " (at byte {offset})"),
             None => Ok(()),

@@ -55,12 +55,9 @@ impl Model {
     /// # Errors
     /// `Format` for a graph that is not one, `Shape` for layers that do not fit together; both name the layer.
     pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
-        // A heap gives them in order, in a tenth of the code of a sort.
-        let mut names: BinaryHeap<&str> = self.layers.iter().map(|layer| layer.name.as_str()).collect();
-        while let Some(name) = names.pop() {
-            if names.peek() == Some(&name) {
-                return Err(Error::format("two layers have this name").layer(name));
-            }
+        let names = sorted(self.layers.iter().map(|layer| &layer.name));
+        if let Some(pair) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Error::format("two layers have this name").layer(&pair[0].0));
         }
         let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes.len());
         for (index, node) in self.nodes.iter().enumerate() {
@@ -135,4 +132,10 @@ impl Model {
         let _ = write!(text, "Total parameters: {}", self.parameter_count());
         Ok(text)
     }
+}
+
+/// Names in order, each with its index. By a heap, in a tenth of the code of a sort.
+pub(crate) fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<(String, usize)> {
+    let heap: BinaryHeap<_> = names.enumerate().map(|(index, name)| (name.clone(), index)).collect();
+    heap.into_sorted_vec()
 }

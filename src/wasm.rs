@@ -1,8 +1,7 @@
 //! The surface JavaScript sees: conversions, no logic. The TypeScript in `www/package` gives it its public shape.
 
-use crate::{Error, Result, format, tensor::reserve};
-use js_sys::{Object, Reflect, Uint8Array};
-use serde::Serialize;
+use crate::{Context, Error, Result, format, format::json::Value, tensor::reserve};
+use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
@@ -46,38 +45,6 @@ mod engine {
     #[wasm_bindgen]
     pub struct Engine(Rc<Session>);
 
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ModelInfo<'a> {
-        name: &'a str,
-        inputs: Vec<PortInfo<'a>>,
-        outputs: Vec<PortInfo<'a>>,
-        layers: Vec<LayerInfo<'a>>,
-        parameter_count: usize,
-        batched: bool,
-    }
-
-    #[derive(Serialize)]
-    struct PortInfo<'a> {
-        name: &'a str,
-        shape: &'a [usize],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        classes: Option<&'a [String]>,
-        /// Whether the values are indices of the classes.
-        labels: bool,
-    }
-
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct LayerInfo<'a> {
-        name: &'a str,
-        r#type: &'a str,
-        output_shape: Vec<usize>,
-        parameter_count: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        activation: Option<&'a str>,
-    }
-
     #[wasm_bindgen]
     impl Engine {
         /// Reads a container, and makes its model ready on the CPU.
@@ -101,31 +68,40 @@ mod engine {
 
         /// Name, inputs, outputs, layers, number of parameters.
         pub fn info(&self) -> JsResult<JsValue> {
-            let model = self.0.model();
+            let (model, plan) = (self.0.model(), self.0.plan());
             let shapes = model.shapes().map_err(to_js_error)?;
-            let layers = model.nodes.iter().zip(shapes).map(|(node, output_shape)| {
+            let layers = model.nodes.iter().zip(shapes).map(|(node, shape)| {
                 let layer = &model.layers[node.layer];
-                LayerInfo {
-                    name: &layer.name,
-                    r#type: layer.kind.type_name(),
-                    output_shape,
-                    parameter_count: layer.parameter_count(),
-                    activation: layer.kind.activation().map(|activation| activation.name()),
-                }
+                let activation = layer.kind.activation().map(|activation| activation.name());
+                Value::object([
+                    ("name", layer.name.as_str().into()),
+                    ("type", layer.kind.type_name().into()),
+                    ("outputShape", Value::sizes(&shape)),
+                    ("parameterCount", layer.parameter_count().into()),
+                    ("activation", activation.into()),
+                ])
             });
-            to_js(&ModelInfo {
-                name: &model.name,
-                inputs: self.0.plan().inputs.iter().map(port_info).collect(),
-                outputs: self.0.plan().outputs.iter().map(port_info).collect(),
-                layers: layers.collect(),
-                parameter_count: model.parameter_count(),
-                batched: model.batched,
-            })
+            let info = Value::object([
+                ("name", model.name.as_str().into()),
+                ("inputs", ports(&plan.inputs)),
+                ("outputs", ports(&plan.outputs)),
+                ("layers", Value::List(layers.collect())),
+                ("parameterCount", model.parameter_count().into()),
+                ("batched", Value::Bool(plan.batched)),
+            ]);
+            Ok(info.to_js())
         }
 
         /// The device report.
-        pub fn device(&self) -> JsResult<JsValue> {
-            to_js(&self.0.device())
+        pub fn device(&self) -> JsValue {
+            let report = self.0.device();
+            Value::object([
+                ("kind", report.kind.name().into()),
+                ("reason", report.reason.as_str().into()),
+                ("simd", report.simd.into()),
+                ("adapter", report.adapter.as_deref().into()),
+            ])
+            .to_js()
         }
 
         /// The layer table.
@@ -170,14 +146,20 @@ mod engine {
         inputs.iter().map(copy).collect()
     }
 
-    fn port_info(port: &Port) -> PortInfo<'_> {
-        let classes = port.classes.as_ref();
-        PortInfo {
-            name: &port.name,
-            shape: &port.shape,
-            classes: classes.map(|classes| classes.names.as_slice()),
-            labels: classes.is_some_and(|classes| !classes.columns),
-        }
+    fn ports(ports: &[Port]) -> Value {
+        let port = |port: &Port| {
+            let classes = port.classes.as_ref();
+            let names =
+                classes.map(|classes| classes.names.iter().map(|name| name.as_str().into()).collect());
+            Value::object([
+                ("name", port.name.as_str().into()),
+                ("shape", Value::sizes(&port.shape)),
+                ("classes", names.map_or(Value::Null, Value::List)),
+                // Whether the values are indices of the classes.
+                ("labels", Value::Bool(classes.is_some_and(|classes| !classes.columns))),
+            ])
+        };
+        Value::List(ports.iter().map(port).collect())
     }
 
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {
@@ -194,19 +176,18 @@ fn copy_bytes(array: &Uint8Array) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn to_js<T: Serialize>(value: &T) -> JsResult<JsValue> {
-    serde_wasm_bindgen::to_value(value).map_err(JsValue::from)
-}
-
 /// `{ kind, message, context }`, which the TypeScript turns into a `NearsideError`.
 fn to_js_error(error: Error) -> JsValue {
-    let context = to_js(error.context()).unwrap_or_default();
-    let fields =
-        [("kind", error.kind().as_str().into()), ("message", error.to_string().into()), ("context", context)];
-    let object = Object::new();
-    for (name, value) in fields {
-        // Setting a field of a fresh plain object cannot fail.
-        let _ = Reflect::set(&object, &name.into(), &value);
-    }
-    object.into()
+    let Context { layer, tensor, offset } = error.context();
+    let context = Value::object([
+        ("layer", layer.as_deref().into()),
+        ("tensor", tensor.as_deref().into()),
+        ("offset", offset.map_or(Value::Null, |offset| Value::Number(offset as f64))),
+    ]);
+    Value::object([
+        ("kind", error.kind().as_str().into()),
+        ("message", error.to_string().as_str().into()),
+        ("context", context),
+    ])
+    .to_js()
 }

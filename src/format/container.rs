@@ -42,7 +42,7 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
     };
     let architecture = Value::parse(text.as_bytes(), "the architecture").map_err(|error| error.offset(8))?;
     let model = model(architecture, &mut file).map_err(|error| error.offset(8))?;
-    if let Some(name) = file.untaken() {
+    if let Some((name, _)) = file.left().next() {
         return Err(Error::format("no layer has this tensor").tensor(name).offset(8));
     }
     model.shapes()?;

@@ -6,12 +6,10 @@
 use super::json::{Object, Value};
 use crate::{
     Error, Result, Tensor,
+    model::sorted,
     tensor::{element_count, reserve},
 };
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// The largest header read, as in the reference implementation.
 const MAX_HEADER: usize = 100_000_000;
@@ -21,8 +19,8 @@ const METADATA: &str = "__metadata__";
 pub struct File<'a> {
     /// Free text under free keys.
     pub metadata: Object,
-    /// The header's entries of the tensors not taken yet.
-    entries: BTreeMap<String, Value>,
+    /// The header's entries in the order of their names, but for those taken.
+    entries: Vec<(String, Option<Entry>)>,
     data: &'a [u8],
 }
 
@@ -43,18 +41,18 @@ impl<'a> File<'a> {
         let mut header = Object::new(header, "the header")?;
         let metadata = header.take_optional(METADATA).unwrap_or(Value::Object(vec![]));
         let metadata = Object::new(metadata, METADATA)?;
-        let mut entries = BTreeMap::new();
-        for (name, entry) in header.into_fields() {
-            entries.insert(name, entry);
-        }
-        // A heap gives them in order, in a tenth of the code of a sort.
+        let mut fields = header.into_fields();
+        let mut entries = Vec::with_capacity(fields.len());
         let mut order = BinaryHeap::new();
-        for (name, entry) in &entries {
-            let entry = Entry::read(entry.clone()).map_err(|error| error.tensor(name).offset(8))?;
-            order.push(Reverse((entry.start, entry.end, name)));
+        for (name, index) in sorted(fields.iter().map(|(name, _)| name)) {
+            let value = std::mem::replace(&mut fields[index].1, Value::Null);
+            let entry = Entry::read(value).map_err(|error| error.tensor(&name).offset(8))?;
+            order.push(Reverse((entry.start, entry.end, entries.len())));
+            entries.push((name, Some(entry)));
         }
         let mut position = 0;
-        while let Some(Reverse((start, end, name))) = order.pop() {
+        while let Some(Reverse((start, end, index))) = order.pop() {
+            let name = &entries[index].0;
             let offset = (8 + length).saturating_add(start) as u64;
             if start != position {
                 let message =
@@ -82,9 +80,10 @@ impl<'a> File<'a> {
     /// # Errors
     /// `Format` when it is not or its bytes do not fit its shape, `Unsupported` for a type that holds no weights.
     pub fn take(&mut self, name: &str) -> Result<Tensor> {
-        let entry = self.entries.remove(name);
+        let entry = self.entries.binary_search_by(|(own, _)| own.as_str().cmp(name));
+        let entry = entry.ok().and_then(|index| self.entries[index].1.take());
         let entry = entry.ok_or_else(|| Error::format("the file lacks this tensor").tensor(name))?;
-        let Entry { dtype, shape, start, end } = Entry::read(entry)?;
+        let Entry { dtype, shape, start, end } = entry;
         let bytes = self.data.get(start..end).unwrap_or_default();
         let width = match dtype.as_str() {
             "I8" => 1,
@@ -131,15 +130,8 @@ impl<'a> File<'a> {
     }
 
     /// The tensors that were not taken, with their shapes.
-    #[cfg(feature = "formats")]
-    pub fn entries(&self) -> Result<Vec<(String, Vec<usize>)>> {
-        let entry = |(name, entry): (&String, &Value)| Ok((name.clone(), Entry::read(entry.clone())?.shape));
-        self.entries.iter().map(entry).collect()
-    }
-
-    /// A tensor that was not taken, if there is one.
-    pub fn untaken(&self) -> Option<&str> {
-        self.entries.keys().next().map(String::as_str)
+    pub fn left(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().filter_map(|entry| Some((entry.0.as_str(), entry.1.as_ref()?.shape.as_slice())))
     }
 }
 

@@ -44,6 +44,12 @@ impl Value {
         platform::to_text(self)
     }
 
+    /// The value for JavaScript. Fields that are null are left out.
+    #[cfg(target_arch = "wasm32")]
+    pub fn to_js(&self) -> wasm_bindgen::JsValue {
+        platform::to_js(self)
+    }
+
     /// A list of sizes.
     pub fn sizes(sizes: &[usize]) -> Self {
         Self::List(sizes.iter().map(|&size| Self::from(size)).collect())
@@ -73,6 +79,12 @@ impl From<usize> for Value {
 impl From<f32> for Value {
     fn from(number: f32) -> Self {
         Self::Number(number.into())
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        text.map_or(Self::Null, Self::from)
     }
 }
 

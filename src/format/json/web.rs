@@ -43,7 +43,7 @@ pub(super) fn to_text(value: &Value) -> String {
     JSON::stringify(&to_js(value)).map(String::from).unwrap_or_default()
 }
 
-fn to_js(value: &Value) -> JsValue {
+pub(super) fn to_js(value: &Value) -> JsValue {
     match value {
         Value::Null => JsValue::NULL,
         Value::Bool(is) => JsValue::from_bool(*is),
@@ -53,6 +53,7 @@ fn to_js(value: &Value) -> JsValue {
         Value::Object(fields) => {
             let pairs: Array = fields
                 .iter()
+                .filter(|(_, value)| *value != Value::Null)
                 .map(|(name, value)| Array::of2(&JsValue::from_str(name), &to_js(value)))
                 .collect();
             // `fromEntries` sets a field called `__proto__` like any other, which an assignment would not.
