@@ -115,23 +115,29 @@ impl Model {
             if let Some(activation) = layer.kind.activation() {
                 let _ = write!(kind, " ({})", activation.name());
             }
-            let axes: String = shape.iter().map(|axis| format!(", {axis}")).collect();
-            rows.push([
-                layer.name.clone(),
-                kind,
-                format!("(batch{axes})"),
-                layer.parameter_count().to_string(),
-            ]);
+            let mut axes = if self.batched { "(batch".to_string() } else { "(".to_string() };
+            for (index, axis) in shape.iter().enumerate() {
+                let comma = if index > 0 || self.batched { ", " } else { "" };
+                let _ = write!(axes, "{comma}{axis}");
+            }
+            axes.push(')');
+            rows.push([layer.name.clone(), kind, axes, layer.parameter_count().to_string()]);
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
-        let mut text = format!("Model '{}'\n", self.name);
-        for [name, kind, shape, parameters] in &rows {
-            let _ = writeln!(text, "{name:a$}  {kind:b$}  {shape:c$}  {parameters:>d$}");
-        }
-        let _ = write!(text, "Total parameters: {}", self.parameter_count());
-        Ok(text)
+        let (name, total) = (&self.name, self.parameter_count());
+        Ok(format!("Model '{name}'\n{}Total parameters: {total}", table(&rows)))
     }
+}
+
+/// Rows in columns, the last to the right.
+pub(crate) fn table(rows: &[[String; 4]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
+    let mut text = String::new();
+    for [first, second, third, last] in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{first:a$}  {second:b$}  {third:c$}  {last:>d$}");
+    }
+    text
 }
 
 /// Names in order, each with its index. By a heap, in a tenth of the code of a sort.

@@ -91,6 +91,14 @@ impl Session {
         &self.plan
     }
 
+    /// Tables of the layers and of the steps they were compiled to, for people.
+    ///
+    /// # Errors
+    /// As [`Model::shapes`].
+    pub fn summary(&self) -> Result<String> {
+        Ok(format!("{}\n\n{}", self.model.summary()?, self.plan.summary(&self.model).trim_end()))
+    }
+
     /// The device that answers when none is named.
     pub fn device(&self) -> DeviceReport {
         self.report.borrow().clone()
@@ -174,6 +182,11 @@ impl Session {
                 .tensor(&port.name));
             }
             let rows = input.len() / width;
+            if rows != 1 && !self.plan.batched {
+                let message =
+                    format!("{rows} samples given; the model's file fixes every axis, so that it takes one");
+                return Err(Error::shape(message).tensor(&port.name));
+            }
             let first = *samples.get_or_insert(rows);
             if first != rows {
                 let message = format!("{rows} samples given, and {first} for the input before");

@@ -104,9 +104,9 @@ mod engine {
             .to_js()
         }
 
-        /// The layer table.
+        /// The tables of layers and steps.
         pub fn summary(&self) -> JsResult<String> {
-            self.0.model().summary().map_err(to_js_error)
+            self.0.summary().map_err(to_js_error)
         }
 
         /// The outputs for a batch, as a promise of one array for each output: on the GPU if `on_gpu`, else on the

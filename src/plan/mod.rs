@@ -149,6 +149,37 @@ impl Plan {
         fold::fold(&mut graph);
         Ok(slots::assign(model, graph))
     }
+
+    /// A table of the steps, for people: what folding has made of the layers.
+    pub fn summary(&self, model: &Model) -> String {
+        let mut rows = vec![["Step".into(), "Kernel".into(), "Sample".into(), "Slot".into()]];
+        for step in &self.steps {
+            let [x, y] = [step.input_width, step.output_width].map(|width| step.rows * width);
+            let name = model.layers.get(step.layer).map_or(String::new(), |layer| layer.name.clone());
+            rows.push([name, step.kernel.name(), format!("{x} → {y}"), step.output.to_string()]);
+        }
+        format!("Plan of {} steps\n{}", self.steps.len(), crate::model::table(&rows))
+    }
+}
+
+impl Kernel {
+    /// Its name, with that of the activation fused into it.
+    fn name(&self) -> String {
+        let (name, activation) = match *self {
+            Self::Dense { activation, .. } => ("dense", activation),
+            Self::Activate(function) => (function.name(), Elementwise::Linear),
+            Self::Rowwise(function) => (function.name(), Elementwise::Linear),
+            Self::Combine { op, activation, .. } => (op.type_name(), activation),
+            Self::Select { .. } => ("select", Elementwise::Linear),
+            Self::Place { .. } => ("place", Elementwise::Linear),
+            Self::Lookup { .. } => ("lookup", Elementwise::Linear),
+            Self::MatMul { .. } => ("matmul", Elementwise::Linear),
+        };
+        match activation {
+            Elementwise::Linear => name.to_string(),
+            activation => format!("{name} ({})", activation.name()),
+        }
+    }
 }
 
 /// Operations on values, before they have buffers.

@@ -61,9 +61,10 @@ function toFloat32(values: InputValues, input: TensorSpec): Float32Array {
 
 /** What has axes must have the input's: as many values in other rows would be other samples. */
 function assertShape(shape: number[], input: TensorSpec): void {
-  const [, ...sample] = input.shape;
-  if (shape.length === 1 || String(shape.slice(1)) === String(sample)) return;
-  throw refusal('shape', input, `values of shape [${shape.join(', ')}] given, [samples, ${sample.join(', ')}] needed`);
+  const fits = input.shape.length === shape.length && input.shape.every((axis, i) => axis === null || axis === shape[i]);
+  if (shape.length === 1 || fits) return;
+  const needed = input.shape.map((axis) => axis ?? 'samples').join(', ');
+  throw refusal('shape', input, `values of shape [${shape.join(', ')}] given, [${needed}] needed`);
 }
 
 /** Appends nested numbers to `flat`. `lengths` holds the length of each axis met so far. */

@@ -7,9 +7,12 @@ import { Tensor } from './tensor.js';
 /** An input or output of a model. */
 export interface TensorSpec {
   name: string;
-  /** `null` is the batch. */
+  /** `null` is the batch. A model whose file fixes every axis has none, and takes one input of just that shape. */
   shape: (number | null)[];
-  dtype: 'float32';
+  /** `'string'` for class labels: `Tensor.labels` has them, and its data their indices. */
+  dtype: 'float32' | 'string';
+  /** What the columns, or for labels the values, stand for. */
+  classes?: string[];
 }
 
 /** A layer of a model. */
@@ -46,12 +49,20 @@ export interface PredictOptions {
 /** The model's output, or for a model with several, each by its name. */
 export type ModelOutput = Tensor | { [outputName: string]: Tensor };
 
+interface Port {
+  name: string;
+  shape: number[];
+  classes?: string[];
+  labels: boolean;
+}
+
 interface EngineInfo {
   name: string;
-  inputs: { name: string; shape: number[] }[];
-  outputs: { name: string; shape: number[] }[];
+  inputs: Port[];
+  outputs: Port[];
   layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
   parameterCount: number;
+  batched: boolean;
 }
 
 const OPTIONS = ['batchSize', 'signal', 'device'];
@@ -74,15 +85,16 @@ export class Model {
   constructor(engine: Engine, format: string) {
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
-    const spec = ({ name, shape }: { name: string; shape: number[] }): TensorSpec => {
-      return { name, shape: [null, ...shape], dtype: 'float32' };
+    const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);
+    const spec = ({ name, shape, classes, labels }: Port): TensorSpec => {
+      return { name, shape: whole(shape), dtype: labels ? 'string' : 'float32', ...(classes && { classes }) };
     };
     this.#engine = engine;
     this.#device = guard(() => engine.device()) as DeviceReport;
     this.name = info.name;
     this.inputs = info.inputs.map(spec);
     this.outputs = info.outputs.map(spec);
-    this.layers = info.layers.map((layer) => ({ ...layer, outputShape: [null, ...layer.outputShape] }));
+    this.layers = info.layers.map((layer) => ({ ...layer, outputShape: whole(layer.outputShape) }));
     this.parameterCount = info.parameterCount;
     this.format = format;
   }
@@ -121,7 +133,7 @@ export class Model {
     return this.#tensors(guard(() => this.#live().predictSync(arrays))) as Output;
   }
 
-  /** A table of the layers, for people. */
+  /** A table of the layers, and one of the steps they were compiled to, for people. */
   summary(): string {
     return guard(() => this.#live().summary());
   }
@@ -202,7 +214,8 @@ export class Model {
   #tensors(arrays: Float32Array[]): ModelOutput {
     const tensors = this.outputs.map((output, i) => {
       const data = arrays[i]!;
-      return new Tensor(data, [data.length / width(output), ...(output.shape.slice(1) as number[])]);
+      const shape = output.shape.map((axis) => axis ?? data.length / width(output));
+      return new Tensor(data, shape, output.dtype === 'string' ? output.classes : undefined);
     });
     if (tensors.length === 1) return tensors[0]!;
     return Object.fromEntries(this.outputs.map((output, i) => [output.name, tensors[i]!]));
@@ -211,7 +224,7 @@ export class Model {
 
 /** Values a sample. */
 function width(spec: TensorSpec): number {
-  return (spec.shape.slice(1) as number[]).reduce((product, axis) => product * axis, 1);
+  return spec.shape.reduce<number>((product, axis) => product * (axis ?? 1), 1);
 }
 
 function concatenate(batches: Float32Array[][]): Float32Array[] {

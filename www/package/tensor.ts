@@ -7,15 +7,18 @@ export type NestedArray = number | NestedArray[];
 export class Tensor {
   readonly data: Float32Array;
   readonly shape: number[];
+  /** For class labels: the class that each value is the index of. */
+  readonly labels?: string[];
 
   /** @throws `shape` when `data` does not hold exactly the shape's number of elements. */
-  constructor(data: Float32Array, shape: number[]) {
+  constructor(data: Float32Array, shape: number[], classes?: string[]) {
     const expected = shape.reduce((product, axis) => product * axis, 1);
     if (data.length !== expected) {
       throw new NearsideError('shape', `shape [${shape}] needs ${expected} values, ${data.length} given`);
     }
     this.data = data;
     this.shape = shape;
+    if (classes) this.labels = Array.from(data, (index) => classes[index] ?? '');
   }
 
   /** For each row of the last axis, the index of its largest value: the predicted class. */
