@@ -8,6 +8,8 @@ mod files;
 pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
+#[cfg(feature = "formats")]
+pub mod onnx;
 pub(crate) mod safetensors;
 #[cfg(feature = "formats")]
 pub mod tfjs;
