@@ -109,9 +109,14 @@ function fault(line: number, problem: string, column?: number): NearsideError {
   return new NearsideError('format', `line ${line}${column === undefined ? '' : `, column ${column}`}: ${problem}`);
 }
 
-/** The rows of a table: as many columns as the second axis is long, or one. */
-export function* writeCsv({ data, shape: [, width = 1] }: Tensor): Generator<string> {
+/** The rows of a table, of numbers or class labels: as many columns as the second axis is long, or one. */
+export function* writeCsv({ data, shape: [, width = 1], labels }: Tensor): Generator<string> {
+  const field = (i: number): string => (labels ? quote(labels[i]!) : String(shortest(data[i]!)));
   for (let start = 0; start < data.length; start += width) {
-    yield `${Array.from(data.subarray(start, start + width), (value) => String(shortest(value)))}\n`;
+    yield `${Array.from({ length: width }, (_, column) => field(start + column))}\n`;
   }
+}
+
+function quote(text: string): string {
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -25,6 +25,9 @@ const OPTIONS = {
   config: { type: 'string' },
 } as const;
 
+/** The most classes that are named. */
+const LISTED = 10;
+
 /** The formats by their names in `model.format`. */
 const FORMATS: Record<string, string> = {
   container: 'nearside (.safetensors)',
@@ -70,6 +73,7 @@ function toText(file: string, size: number | undefined, model: Model): string {
   return `${file}\n${lines.join('')}\n${model.summary()}\n`;
 }
 
-function describe({ name, dtype, shape }: TensorSpec): string {
-  return `${name}: ${dtype} (${shape.map((axis) => axis ?? 'batch').join(', ')})`;
+function describe({ name, dtype, shape, classes = [] }: TensorSpec): string {
+  const named = classes.slice(0, LISTED).join(', ') + (classes.length > LISTED ? `, … ${classes.length} in all` : '');
+  return `${name}: ${dtype} (${shape.map((axis) => axis ?? 'batch').join(', ')})${named && `, classes ${named}`}`;
 }

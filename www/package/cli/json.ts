@@ -29,24 +29,25 @@ export function* writeJson(outputs: Tensor | Record<string, Tensor>): Generator<
   yield '}\n';
 }
 
-function* writeArray({ data, shape: [length, ...sample] }: Tensor): Generator<string> {
-  if (length === undefined) return yield number(data[0]!);
-  const step = data.length / length;
+function* writeArray(tensor: Tensor): Generator<string> {
+  const [length, ...sample] = tensor.shape;
+  if (length === undefined) return yield element(tensor, 0);
+  const step = tensor.data.length / length;
   yield '[';
-  for (let i = 0; i < length; i++) yield (i ? ',\n' : '') + nested(data.subarray(i * step, (i + 1) * step), sample);
+  for (let i = 0; i < length; i++) yield (i ? ',\n' : '') + nested(tensor, sample, i * step, step);
   yield ']';
 }
 
-function nested(data: Float32Array, shape: number[]): string {
-  const [length, ...inner] = shape;
-  if (length === undefined) return number(data[0]!);
-  if (inner.length === 0) return `[${Array.from(data, number)}]`;
-  const step = data.length / length;
-  return `[${Array.from({ length }, (_, i) => nested(data.subarray(i * step, (i + 1) * step), inner))}]`;
+/** The nested array of `size` elements from `start`, of this shape. */
+function nested(tensor: Tensor, [length, ...inner]: number[], start: number, size: number): string {
+  if (length === undefined) return element(tensor, start);
+  const step = size / length;
+  return `[${Array.from({ length }, (_, i) => nested(tensor, inner, start + i * step, step))}]`;
 }
 
-function number(value: number): string {
-  return String(shortest(value));
+/** A number, or a class label. */
+function element({ data, labels }: Tensor, index: number): string {
+  return labels ? JSON.stringify(labels[index]) : String(shortest(data[index]!));
 }
 
 /** @throws `value` for NaN and infinities, which JSON does not have. */

@@ -3,7 +3,7 @@ import { decodeText, readBytes } from './files.js';
 
 /** Loads a model. A fault of the file names it. */
 export async function loadModel(file: string, config: string | undefined, options: LoadOptions): Promise<Model> {
-  const given = config === undefined ? options : ({ ...options, config: await readConfig(config) } as LoadOptions);
+  const given = config === undefined ? options : { ...options, config: await readConfig(config) };
   return naming(file, () => load(file, given));
 }
 
