@@ -38,11 +38,12 @@ pub fn read_as(files: &Files, config: Option<&str>, format: Option<&str>) -> Res
             format!("this is {found}, and the option 'format' says {name}; leave it out, or correct it");
         return Err(Error::format(message).offset(0));
     }
-    let (main, beside) = (parts.main, parts.architecture);
-    let bytes = bytes(files, main);
+    let (main, bytes) = (parts.main, bytes(files, parts.main));
     match parts.content {
         Content::Container => no_config(config).and_then(|()| container::read(bytes)),
-        Content::Safetensors => torch::read(bytes, config.or(beside?)),
+        Content::Safetensors => {
+            torch::read(bytes, config.map_or(parts.architecture, |config| Ok(Some(config)))?)
+        }
         Content::Hdf5 => no_config(config).and_then(|()| keras::read_h5(bytes)),
         Content::Archive => Err(Error::unsupported(
             "a zip archive, perhaps Keras 3's .keras format, is not read yet; save with model.save('model.h5')",
@@ -60,9 +61,8 @@ pub fn read_as(files: &Files, config: Option<&str>, format: Option<&str>) -> Res
 /// # Errors
 /// `Format` where there is no model, or one that refers to files outside its folder.
 pub fn companions(files: &Files) -> Result<Vec<String>> {
-    let parts = Parts::of(files)?;
-    let missing = |name: &String| find(files, parts.main, name).is_none();
-    Ok(references(&parts.content, bytes(files, parts.main))?.into_iter().filter(missing).collect())
+    let Parts { main, names, .. } = Parts::of(files)?;
+    Ok(names.into_iter().filter(|name| find(files, main, name).is_none()).collect())
 }
 
 /// What the files are to the model.
@@ -70,6 +70,8 @@ struct Parts<'a> {
     /// Index of the model.
     main: usize,
     content: Content,
+    /// Names of the files that it refers to.
+    names: Vec<String>,
     /// Text of the file that holds the architecture, if there is one; an error if there are more.
     architecture: Result<Option<&'a str>>,
 }
@@ -77,7 +79,13 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(files: &Files<'a>) -> Result<Self> {
         if let [(_, bytes)] = files {
-            return Ok(Self { main: 0, content: content(bytes)?, architecture: Ok(None) });
+            let content = content(bytes)?;
+            return Ok(Self {
+                main: 0,
+                names: references(&content, bytes)?,
+                content,
+                architecture: Ok(None),
+            });
         }
         let (mut models, mut architectures, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (name, bytes)) in files.iter().enumerate() {
@@ -103,7 +111,8 @@ impl<'a> Parts<'a> {
             let message = format!("'{}' and '{}' are both models; give one of them", name(main), name(other));
             return Err(Error::format(message));
         }
-        Ok(Self { main, content, architecture: architecture(&architectures) })
+        let names = references(&content, bytes(files, main))?;
+        Ok(Self { main, content, names, architecture: architecture(&architectures) })
     }
 }
 
@@ -200,7 +209,6 @@ fn used(files: &Files, main: usize, content: &Content) -> Vec<usize> {
 
 /// The file that a model refers to.
 fn companion<'a>(files: &Files<'a>, main: usize, name: &str) -> Result<&'a [u8]> {
-    check_name(name)?;
     let index = find(files, main, name).ok_or_else(|| {
         let message = format!("the model refers to the file '{name}', which is missing; give it as well");
         Error::format(message)

@@ -14,8 +14,6 @@
 
 mod module;
 mod suggest;
-#[cfg(test)]
-mod tests;
 
 use super::{
     json::{Object, Value},
@@ -72,8 +70,8 @@ fn sequential(config: Value, shapes: &Shapes, file: &mut File) -> Result<Model> 
     fields.finish()?;
     let mut layers = vec![Layer::new("input", LayerKind::Input { shape: input.clone() })];
     let mut shape = input;
-    for module in modules {
-        let name = module.path.clone();
+    for (index, module) in modules.into_iter().enumerate() {
+        let name = module.layer_name(index);
         let read = || {
             let kinds = module.read(file, shapes, &shape)?;
             let last = kinds.len();

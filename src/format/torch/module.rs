@@ -11,9 +11,19 @@ pub(super) struct Module {
     pub(super) class: String,
     /// What its weights' names begin with.
     pub(super) path: String,
-    /// Whether `path` is right: it follows from the position only where the file's names have positions.
-    is_found: bool,
+    origin: Origin,
     options: Object,
+}
+
+/// Where a module's path comes from.
+#[derive(PartialEq)]
+enum Origin {
+    /// Its name in `config`.
+    Name,
+    /// Its position, behind what the file's tensors have in front of theirs.
+    Position,
+    /// Its position, though the file's tensors do not have positions in one list.
+    Nothing,
 }
 
 /// Classes without weights that apply a function: the class, the function's name in nearside, and the arguments with
@@ -56,13 +66,22 @@ impl Module {
         };
         // As users import it.
         let class = class.rsplit('.').next().unwrap_or_default().to_string();
-        let path = match options.take_optional("name") {
-            Some(Value::Text(name)) => Some(name),
-            Some(_) => return Err(Error::format(format!("the name of module {index} is not a string"))),
-            None => prefix.map(|prefix| format!("{prefix}{index}")),
+        let (path, origin) = match (options.take_optional("name"), prefix) {
+            (Some(Value::Text(name)), _) => (name, Origin::Name),
+            (Some(_), _) => return Err(Error::format(format!("the name of module {index} is not a string"))),
+            (None, Some(prefix)) => (format!("{prefix}{index}"), Origin::Position),
+            (None, None) => (index.to_string(), Origin::Nothing),
         };
-        let is_found = path.is_some();
-        Ok(Self { class, path: path.unwrap_or_else(|| index.to_string()), is_found, options })
+        Ok(Self { class, path, origin, options })
+    }
+
+    /// The name of its layer: its path, unless that names no tensors.
+    pub(super) fn layer_name(&self, index: usize) -> String {
+        let has_weights = ["Linear", "BatchNorm1d", "LayerNorm", "RMSNorm", "PReLU", "Embedding"];
+        match self.origin == Origin::Name || has_weights.contains(&self.class.as_str()) {
+            true => self.path.clone(),
+            false => format!("{}_{index}", self.class),
+        }
     }
 
     /// The name of one of its weights.
@@ -297,9 +316,11 @@ impl Weights<'_, '_> {
     fn take(&mut self, weight: &str) -> Result<Tensor> {
         let name = self.module.weight(weight);
         if !self.shapes.contains_key(&name) {
-            let message = match self.module.is_found {
-                true => format!("the file lacks this tensor{}", suggest::example(self.shapes)),
-                false => format!(
+            let message = match self.module.origin {
+                Origin::Name | Origin::Position => {
+                    format!("the file lacks this tensor{}", suggest::example(self.shapes))
+                }
+                Origin::Nothing => format!(
                     "the tensors of this file do not have positions in one list as names; give each module with \
                      weights its own{}",
                     suggest::example(self.shapes)
