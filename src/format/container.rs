@@ -22,9 +22,16 @@ use crate::{
 const KEY: &str = "nearside";
 const VERSION: usize = 1;
 
-/// Whether these bytes look like safetensors: the length of a header, then JSON.
-pub fn is_container(bytes: &[u8]) -> bool {
-    safetensors::header_length(bytes).is_ok() && bytes.get(8) == Some(&b'{')
+/// Whether a file is safetensors with an architecture, as far as its first bytes show: of a container whose header is
+/// longer than that, they may not.
+pub fn is_container(start: &[u8]) -> bool {
+    let Some(header) = safetensors::header_start(start) else { return false };
+    // A string would have its quotes escaped, and a tensor's value is no string.
+    (0..header.len()).any(|at| {
+        let key = header.get(at..).and_then(|rest| rest.strip_prefix(b"\"nearside\""));
+        let value = key.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
+        value.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
+    })
 }
 
 /// Reads a container.
@@ -36,8 +43,8 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
     let mut file = safetensors::File::read(bytes)?;
     let Some(Value::Text(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
-            "this safetensors file holds weights without an architecture; give one in the option 'config', or use a \
-             file that nearside saved with model.save('safetensors')",
+            "this safetensors file holds weights without an architecture; use a file that nearside saved with \
+             model.save('safetensors')",
         ));
     };
     let architecture = Value::parse(text.as_bytes(), "the architecture").map_err(|error| error.offset(8))?;
