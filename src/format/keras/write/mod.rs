@@ -17,7 +17,6 @@ use crate::{
 use config::Dialect;
 use graph::{Graph, valid_name};
 use hdf5::{Attribute, Group};
-use std::collections::BTreeMap;
 
 /// The Keras that these formats are of: some names have another meaning in Keras 2.
 const KERAS_VERSION: &str = "3.15.1";
@@ -68,13 +67,13 @@ pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let metadata = Value::object([("keras_version", KERAS_VERSION.into())]).to_text();
     let is_chain = graph.is_chain();
     let mut layers = Group::default();
-    let mut counts = BTreeMap::new();
+    let mut classes: Vec<&str> = Vec::new();
     for layer in graph.layers.into_iter().skip(usize::from(is_chain)) {
         // Numbered by class, whatever the layers' names.
-        let class = snake_case(layer.class);
-        let count = counts.entry(layer.class).or_insert(0usize);
-        let path = if *count == 0 { class } else { format!("{class}_{count}") };
-        *count += 1;
+        let count = classes.iter().filter(|&&class| class == layer.class).count();
+        let number = if count == 0 { String::new() } else { format!("_{count}") };
+        classes.push(layer.class);
+        let path = snake_case(layer.class) + &number;
         let datasets = layer.weights.into_iter().enumerate();
         let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
         layers.groups.push((path, vars(&layer.name, datasets)));
