@@ -10,7 +10,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
         let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim());
-        let code: String = lines.filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
+        let mut code: String = lines.filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
+        // Not around operators: a space may keep two of them from being one.
+        for mark in ["(", ")", "{", "}", ",", ";", ":", "=", "->"] {
+            code = code.replace(&format!(" {mark}"), mark).replace(&format!("{mark} "), mark);
+        }
         fs::write(Path::new(&out).join(path.file_name().ok_or("a shader without a name")?), code)?;
     }
     Ok(())

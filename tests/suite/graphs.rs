@@ -24,10 +24,6 @@ fn tensor(shape: &[usize], values: Vec<f32>) -> Tensor {
     Tensor::new(shape.to_vec(), values).unwrap()
 }
 
-fn named(name: &str, shape: &[usize]) -> Layer {
-    Layer::new(name, LayerKind::Input { shape: shape.to_vec() })
-}
-
 /// A layer that joins inputs and constants of these shapes.
 fn join(kind: LayerKind, operands: Vec<LayerKind>) -> Model {
     let count = operands.len();

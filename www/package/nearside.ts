@@ -64,7 +64,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
-    return new Model(engine);
+    return new Model(engine, container === file?.bytes ? 'container' : 'foreign');
   } catch (error) {
     close(engine);
     throw error;
