@@ -86,14 +86,17 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
     match detect(bytes)? {
         Format::Container => container::read(bytes),
         #[cfg(feature = "formats")]
-        Format::Hdf5 => keras::read_h5(bytes),
+        Format::Hdf5 => keras::read_h5(bytes, None),
         #[cfg(not(feature = "formats"))]
         Format::Hdf5 => {
             Err(Error::unsupported("this build reads no HDF5; build it with the feature 'formats'"))
         }
-        Format::Zip => Err(Error::unsupported(
-            "a zip archive, perhaps Keras 3's .keras format, is not read yet; save with model.save('model.h5')",
-        )),
+        #[cfg(feature = "formats")]
+        Format::Zip => keras::read_archive(bytes),
+        #[cfg(not(feature = "formats"))]
+        Format::Zip => {
+            Err(Error::unsupported("this build reads no zip archives; build it with the feature 'formats'"))
+        }
         Format::Html => Err(Error::format("this is a web page, not a model file; check its address")),
     }
 }
