@@ -269,7 +269,7 @@ mod several_files {
         let alone = files(&[("model.onnx", &model)]);
         assert_eq!(format::companions(&borrowed(&alone)).unwrap(), ["data/all weights.bin"]);
         refused(&alone, None, ErrorKind::Format, "'data/all weights.bin', which is missing");
-        for (name, beside) in [("model.onnx", "data/all weights.bin"), ("x/model.onnx", "weights #1.bin")] {
+        for (name, beside) in [("model.onnx", "data/all weights.bin"), ("x/model.onnx", "all weights.bin")] {
             let both = files(&[(beside, &data), (name, &model)]);
             assert_eq!(format::companions(&borrowed(&both)).unwrap(), [""; 0]);
             assert_eq!(read(&both).parameter_count(), 4 * 6 + 6 + 6 * 2 + 2);
