@@ -67,7 +67,8 @@ fn find(fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// The model in a file, with the files beside it that belong to it.
 fn case(path: &Path, belongs: impl Fn(&str) -> bool) -> Case {
-    let file = |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_string(), fs::read(path).unwrap());
+    let file =
+        |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_string(), fs::read(path).unwrap());
     let mut files = vec![file(path)];
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         let beside = entry.unwrap().path();
@@ -117,7 +118,8 @@ impl Case {
 
     /// Reads the model within its bounds. Whether there was one; then it can be written, and read as the same.
     fn read(&self) -> bool {
-        let files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let files: Vec<_> =
+            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         MEMORY.reset_peak_usage();
         let before = MEMORY.current_usage();
         let read = format::read_files(&files, self.config.as_deref());
