@@ -186,3 +186,9 @@ fn what_is_not_understood_is_refused_by_name() {
     }
     assert!(checked > 30, "{checked} cases");
 }
+
+#[test]
+fn scikit_learn_s_networks_answer_as_scikit_learn() {
+    let (counts, wrong) = run(&cases(bytes("onnx/sklearn_cases.npz")));
+    assert!(counts[0] >= 30 && wrong.is_empty(), "{wrong:#?}");
+}
