@@ -1,7 +1,7 @@
 // Bundles the TypeScript: the package into pkg/, the page into target/site/.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { cpSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
@@ -10,7 +10,13 @@ const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', le
 const entry = (name, options) =>
   build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js'], ...options });
 const inject = ['www/package/microtask.ts'];
-await Promise.all([entry('nearside', { inject }), entry('node', { inject, platform: 'node' }), entry('formats', { external: [] })]);
+await Promise.all([
+  entry('nearside', { inject }),
+  entry('node', { inject, platform: 'node' }),
+  entry('formats', { external: [] }),
+  entry('cli/main', { external: ['../node.js'], platform: 'node' }),
+]);
+chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
@@ -32,6 +38,7 @@ writeFileSync(
       engines: { node: '>=20' },
       types: './types/nearside.d.ts',
       main: './nearside.js',
+      bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
         './engine.wasm': './engine.wasm',

@@ -12,15 +12,27 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Turns a foreign file into a container.
+/// Turns foreign files, given with their names, into a container. Where the model refers to files that are not among
+/// them, it is the names of those instead.
 #[cfg(feature = "formats")]
-#[wasm_bindgen]
-pub fn convert(file: &Uint8Array) -> JsResult<Uint8Array> {
-    let bytes = copy_bytes(file).map_err(to_js_error)?;
-    let model = format::read(&bytes).map_err(to_js_error)?;
+#[wasm_bindgen(unchecked_return_type = "Uint8Array | string[]")]
+pub fn convert(
+    names: Vec<String>,
+    files: Vec<Uint8Array>,
+    config: Option<String>,
+    format: Option<String>,
+) -> JsResult<JsValue> {
+    let bytes = files.iter().map(copy_bytes).collect::<Result<Vec<_>>>().map_err(to_js_error)?;
+    let files: Vec<_> = names.iter().map(String::as_str).zip(bytes.iter().map(Vec::as_slice)).collect();
+    let missing = format::companions(&files).map_err(to_js_error)?;
+    if !missing.is_empty() {
+        return Ok(missing.into_iter().map(JsValue::from).collect::<js_sys::Array>().into());
+    }
+    let model = format::read_as(&files, config.as_deref(), format.as_deref()).map_err(to_js_error)?;
+    drop(files);
     drop(bytes);
     let container = format::container::write(&model).map_err(to_js_error)?;
-    Ok(Uint8Array::from(container.as_slice()))
+    Ok(Uint8Array::from(container.as_slice()).into())
 }
 
 #[cfg(feature = "engine")]
@@ -35,7 +47,7 @@ mod engine {
     use std::rc::Rc;
     use wasm_bindgen_futures::future_to_promise;
 
-    /// The format of a file, by its first bytes: `container`, `hdf5`, `zip` or `html`.
+    /// The format of a file, by its first bytes: `container`, or `foreign` for all that need conversion.
     #[wasm_bindgen]
     pub fn detect(start: &[u8]) -> JsResult<String> {
         Ok(format::detect(start).map_err(to_js_error)?.name().to_string())

@@ -3,6 +3,9 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
+mod damage;
+
+use damage::Random;
 use nearside::{Activation, Error, ErrorKind, Layer, LayerKind, Model, Tensor, format};
 
 #[track_caller]
@@ -19,41 +22,6 @@ fn refuses_every_prefix(bytes: &[u8]) {
     for length in 0..bytes.len() {
         let error = refused(&bytes[..length], ErrorKind::Format);
         assert!(error.context().offset.is_some(), "{length} bytes: {error}");
-    }
-}
-
-/// xorshift64 (Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A number below `end`, or 0.
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// Damages a file in one to four places: flips a bit, sets a byte, a word or a run, copies a range elsewhere, cuts
-    /// bytes out or puts some in.
-    fn damage(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..=self.below(4) {
-            let (at, other) = (self.below(bytes.len()), self.below(bytes.len()));
-            let length = (1 + self.below(24)).min(bytes.len() - at.max(other));
-            let extreme = [0, 0xff, self.next() as u8][self.below(3)];
-            match self.below(7) {
-                0 | 1 => bytes[at] ^= 1 << self.below(8),
-                2 => bytes[at] = extreme,
-                3 => bytes[at..at + length].fill(extreme),
-                4 => bytes.copy_within(other..other + length, at),
-                5 => drop(bytes.drain(at..at + length)),
-                _ => drop(bytes.splice(at..at, vec![extreme; length])),
-            }
-        }
     }
 }
 
@@ -262,6 +230,91 @@ mod keras {
                 );
             }
             assert!(stopped > 0, "kind {kind}");
+        }
+    }
+}
+
+/// Models whose weights lie in other files, or whose architecture does.
+#[cfg(feature = "formats")]
+mod in_several_files {
+    use super::*;
+
+    fn bytes(name: &str) -> Vec<u8> {
+        let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Damages each of the files many times, with `config` if there is one.
+    fn damaged_give_a_model_or_an_error(names: &[&str], config: Option<&str>) {
+        let sound: Vec<Vec<u8>> = names.iter().map(|name| bytes(name)).collect();
+        fn read(names: &[&str], contents: &[Vec<u8>], config: Option<&str>) -> Result<Model, Error> {
+            let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
+            let names: Vec<String> = names.iter().map(|name| file(name)).collect();
+            let files: Vec<_> =
+                names.iter().zip(contents).map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+            format::companions(&files)?;
+            format::read_files(&files, config)
+        }
+        read(names, &sound, config).unwrap();
+        let mut random = Random(4);
+        for index in 0..names.len() {
+            let mut refused = 0;
+            for _ in 0..3000 {
+                let mut contents = sound.clone();
+                random.damage(&mut contents[index]);
+                refused += usize::from(read(names, &contents, config).is_err());
+            }
+            assert!(refused > 0, "{}: nothing was refused", names[index]);
+        }
+    }
+
+    #[test]
+    fn tensorflow_js() {
+        let shards = ["tfjs/chain/weights-1of4.bin", "tfjs/chain/weights-2of4.bin"];
+        let rest = ["tfjs/chain/weights-3of4.bin", "tfjs/chain/weights-4of4.bin"];
+        let names = [&["tfjs/chain/model.json"], &shards[..], &rest].concat();
+        damaged_give_a_model_or_an_error(&names, None);
+        damaged_give_a_model_or_an_error(
+            &["tfjs/quantized_uint16/model.json", "tfjs/quantized_uint16/group1-shard1of1.bin"],
+            None,
+        );
+    }
+
+    #[test]
+    fn safetensors_of_other_tools() {
+        for name in ["sequential", "named", "keras_paths"] {
+            let config = String::from_utf8(bytes(&format!("torch/{name}.config.json"))).unwrap();
+            damaged_give_a_model_or_an_error(&[&format!("torch/{name}.safetensors")], Some(&config));
+            let files = [format!("torch/{name}.safetensors"), format!("torch/{name}.config.json")];
+            damaged_give_a_model_or_an_error(&[&files[0], &files[1]], None);
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_weights_without_architecture_is_refused() {
+        let sound = bytes("torch/sequential.safetensors");
+        for length in 0..sound.len() {
+            let error = refused(&sound[..length], ErrorKind::Format);
+            assert!(error.context().offset.is_some(), "{length} bytes: {error}");
+        }
+        refused(&sound, ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn names_of_many_parts_end_in_an_error() {
+        let deep = "a/".repeat(100_000);
+        let many: Vec<String> = (0..5000)
+            .map(|i| format!(r#"{{"name": "{i}/{}x", "shape": [0], "dtype": "bool"}}"#, &deep[..200]))
+            .collect();
+        for weights in
+            [format!(r#"{{"name": "{deep}kernel", "shape": [0], "dtype": "bool"}}"#), many.join(",")]
+        {
+            let json = format!(
+                r#"{{"modelTopology": {{"class_name": "Sequential", "config": {{"layers": [{{"class_name": "Dense",
+                    "config": {{"name": "a", "units": 3, "batch_input_shape": [null, 2]}}}}]}}}},
+                    "weightsManifest": [{{"paths": [], "weights": [{weights}]}}]}}"#
+            );
+            refused(json.as_bytes(), ErrorKind::Format);
         }
     }
 }

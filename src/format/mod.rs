@@ -1,29 +1,44 @@
 //! Model files: found out from their content, never from their name.
 
 pub mod container;
+#[cfg(feature = "formats")]
+mod detect;
+#[cfg(feature = "formats")]
+mod files;
 pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
 #[cfg(feature = "formats")]
+mod names;
+#[cfg(feature = "formats")]
 pub mod onnx;
 pub(crate) mod safetensors;
+#[cfg(feature = "formats")]
+mod stored;
+#[cfg(feature = "formats")]
+pub mod tfjs;
+#[cfg(feature = "formats")]
+pub mod torch;
+#[cfg(feature = "formats")]
+mod write;
+
+#[cfg(feature = "formats")]
+pub use files::{companions, read_as, read_files};
 
 use crate::{Error, Model, Result};
+#[cfg(feature = "formats")]
+pub use write::{Output, write};
 
 /// The files of a model by name: most have one, others keep their weights in files beside it.
 pub type Files<'a> = [(&'a str, &'a [u8])];
 
-/// The formats that can be told apart.
+/// What the engine tells apart: it reads one format, and all others are for the formats module to find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// safetensors with an architecture: nearside's own.
     Container,
-    /// HDF5, as Keras's `model.save('model.h5')` writes it.
-    Hdf5,
-    /// A zip archive, as Keras 3's `model.save('model.keras')` writes it.
-    Zip,
-    /// A web page, where a model was expected.
-    Html,
+    /// Anything else.
+    Foreign,
 }
 
 impl Format {
@@ -31,52 +46,32 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Container => "container",
-            Self::Hdf5 => "hdf5",
-            Self::Zip => "zip",
-            Self::Html => "html",
+            Self::Foreign => "foreign",
         }
     }
 }
 
 /// Start of an HDF5 superblock (HDF5 File Format Specification 3.0, II.A).
+#[cfg(feature = "formats")]
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// Finds out what a file is.
+/// Finds out what a file is from its first bytes.
 ///
 /// # Errors
-/// `Format` when it is nothing nearside knows, with the first bytes.
-pub fn detect(bytes: &[u8]) -> Result<Format> {
-    if bytes.is_empty() {
+/// `Format` when it can be no model.
+pub fn detect(start: &[u8]) -> Result<Format> {
+    if start.is_empty() {
         return Err(Error::format("the file is empty").offset(0));
     }
-    if bytes.starts_with(b"PK\x03\x04") {
-        return Ok(Format::Zip);
+    let text = start.trim_ascii_start();
+    let is_html = |tag: &&[u8]| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+    if [&b"<!doctype"[..], b"<html", b"<head", b"<!--"].iter().any(is_html) {
+        return Err(Error::format("this is a web page, not a model file; check its address").offset(0));
     }
-    // The superblock may follow a user block of 512, 1024, 2048 … bytes.
-    let user_blocks = std::iter::once(0).chain((9..usize::BITS).map(|power| 1usize << power));
-    if user_blocks
-        .take_while(|&start| start < bytes.len())
-        .any(|start| bytes[start..].starts_with(HDF5_SIGNATURE))
-    {
-        return Ok(Format::Hdf5);
+    match container::is_container(start) {
+        true => Ok(Format::Container),
+        false => Ok(Format::Foreign),
     }
-    let text = bytes.trim_ascii_start();
-    if [&b"<!doctype"[..], b"<html", b"<head", b"<!--"]
-        .iter()
-        .any(|tag| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
-    {
-        return Ok(Format::Html);
-    }
-    if container::is_container(bytes) {
-        return Ok(Format::Container);
-    }
-    let mut start = String::new();
-    bytes.iter().take(8).for_each(|byte| start.push_str(&format!(" {byte:02x}")));
-    Err(Error::format(format!(
-        "not a model file: it starts with{start}; a Keras .h5 file (model.save('model.h5')) or a nearside \
-         .safetensors file is needed"
-    ))
-    .offset(0))
 }
 
 /// Reads a model file of any format that this build has.
@@ -84,18 +79,21 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
 /// # Errors
 /// `Format` for damaged bytes, `Unsupported` for what nearside does not implement, `Shape` for weights that do not
 /// fit their layers.
+#[cfg(feature = "formats")]
+pub fn read(bytes: &[u8]) -> Result<Model> {
+    read_files(&[("", bytes)], None)
+}
+
+/// Reads a container, the only format this build has.
+///
+/// # Errors
+/// As [`container::read`].
+#[cfg(not(feature = "formats"))]
 pub fn read(bytes: &[u8]) -> Result<Model> {
     match detect(bytes)? {
         Format::Container => container::read(bytes),
-        #[cfg(feature = "formats")]
-        Format::Hdf5 => keras::read_h5(bytes),
-        #[cfg(not(feature = "formats"))]
-        Format::Hdf5 => {
-            Err(Error::unsupported("this build reads no HDF5; build it with the feature 'formats'"))
-        }
-        Format::Zip => Err(Error::unsupported(
-            "a zip archive, perhaps Keras 3's .keras format, is not read yet; save with model.save('model.h5')",
+        Format::Foreign => Err(Error::unsupported(
+            "this build reads nearside's own .safetensors files; others are read with the feature 'formats'",
         )),
-        Format::Html => Err(Error::format("this is a web page, not a model file; check its address")),
     }
 }

@@ -146,6 +146,13 @@ pub fn header_length(bytes: &[u8]) -> Result<usize> {
         .ok_or_else(|| Error::format("no header of at most 100 MB is announced").offset(0))
 }
 
+/// The header's text, as far as it is among these first bytes; `None` if they are no safetensors file's.
+pub fn header_start(start: &[u8]) -> Option<&[u8]> {
+    let length = header_length(start).ok()?;
+    let header = start.get(8..).filter(|rest| rest.first() == Some(&b'{'))?;
+    Some(header.get(..length).unwrap_or(header))
+}
+
 /// A header's entry.
 struct Entry {
     dtype: String,

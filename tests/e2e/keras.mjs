@@ -1,10 +1,15 @@
 // What Keras answered, and how far a model's answers are from it. Runs in Node and in the browser.
 
-/** The arrays of a file that numpy.savez wrote, as `{ [name]: { data, shape } }`: a zip archive without compression. */
+/** The arrays of a file that numpy.savez wrote, as `{ [name]: { data, shape } }`. */
 export function readNpz(bytes) {
+  return Object.fromEntries(Object.entries(unzip(bytes)).map(([name, file]) => [name, readNpy(file)]));
+}
+
+/** The .npy files in a file that numpy.savez wrote, as `{ [name]: bytes }`: a zip archive without compression. */
+export function unzip(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = findEnd(view);
-  const arrays = {};
+  const files = {};
   let entry = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0; left--) {
     const [nameLength, extra, comment] = [28, 30, 32].map((at) => view.getUint16(entry + at, true));
@@ -12,10 +17,10 @@ export function readNpz(bytes) {
     const name = new TextDecoder().decode(bytes.subarray(entry + 46, entry + 46 + nameLength));
     const header = view.getUint32(entry + 42, true);
     const start = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true);
-    arrays[name.replace(/\.npy$/, '')] = readNpy(bytes.subarray(start, start + view.getUint32(entry + 20, true)));
+    files[name.replace(/\.npy$/, '')] = bytes.subarray(start, start + view.getUint32(entry + 20, true));
     entry += 46 + nameLength + extra + comment;
   }
-  return arrays;
+  return files;
 }
 
 /** Place of the end of the central directory, which a comment may follow. */
@@ -24,7 +29,7 @@ function findEnd(view) {
   throw new Error('not a zip archive');
 }
 
-function readNpy(bytes) {
+export function readNpy(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [length, start] = bytes[6] === 1 ? [view.getUint16(8, true), 10] : [view.getUint32(8, true), 12];
   const header = new TextDecoder().decode(bytes.subarray(start, start + length));

@@ -1,36 +1,22 @@
 // The package as users install it: `npm pack`, then `npm install` of the tarball, in Node, by a bundler and by TypeScript.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { serve } from '../../pkg-scripts/serve.mjs';
-import { TOLERANCE, assertRefused, fixtures, inBrowser } from './support.mjs';
+import { TOLERANCE, assertRefused, fixtures, inBrowser, installPackage } from './support.mjs';
 
 const FIXTURES = resolve('tests/fixtures');
-/** A project that has installed the package. */
-let project;
-let installed;
-/** Files of the tarball. */
-let packed;
+let project, installed, packed, remove;
 
 before(() => {
-  project = mkdtempSync(join(tmpdir(), 'nearside-'));
-  const [tarball] = JSON.parse(npm('.', 'pack', './pkg', '--json', '--pack-destination', project));
-  packed = tarball.files.map(({ path }) => path).sort();
-  writeFileSync(join(project, 'package.json'), '{ "name": "user", "private": true, "type": "module" }');
-  npm(project, 'install', '--offline', '--no-audit', '--no-fund', `./${basename(tarball.filename)}`);
-  installed = join(project, 'node_modules/nearside');
+  ({ project, installed, packed, remove } = installPackage());
   for (const file of ['keras.mjs', 'in-node.mjs']) copyFileSync(`tests/e2e/${file}`, join(project, file));
 });
-after(() => rmSync(project, { recursive: true, force: true }));
-
-function npm(cwd, ...args) {
-  return execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-}
+after(() => remove());
 
 /** Runs in-node.mjs in the project, in a process of its own, which must end by itself. */
 async function inNode(...args) {
@@ -40,7 +26,7 @@ async function inNode(...args) {
 
 test('the tarball holds what is needed and nothing else', () => {
   const types = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
-  const modules = ['engine.wasm', 'formats.js', 'formats.wasm', 'nearside.js', 'node.js'];
+  const modules = ['cli/main.js', 'engine.wasm', 'formats.js', 'formats.wasm', 'nearside.js', 'node.js'];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));

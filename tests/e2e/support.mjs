@@ -1,8 +1,10 @@
 // What the browser tests share: a browser, a server, a page that holds the package.
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { dirname, join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { after, afterEach, before, describe } from 'node:test';
 import { launch } from '../../pkg-scripts/browser.mjs';
 import { serve } from '../../pkg-scripts/serve.mjs';
@@ -84,6 +86,25 @@ export function assertRefused(error, kind, message, context = {}) {
   assert.equal(error.kind, kind, error.message);
   assert.match(error.message, message);
   for (const [name, value] of Object.entries(context)) assert.deepEqual(error.context[name], value, error.message);
+}
+
+/** A project that has installed the package as its users do, from the tarball. `remove` deletes it. */
+export function installPackage() {
+  const project = mkdtempSync(join(tmpdir(), 'nearside-'));
+  const [tarball] = JSON.parse(npm('.', 'pack', './pkg', '--json', '--pack-destination', project));
+  writeFileSync(join(project, 'package.json'), '{ "name": "user", "private": true, "type": "module" }');
+  npm(project, 'install', '--offline', '--no-audit', '--no-fund', `./${basename(tarball.filename)}`);
+  return {
+    project,
+    installed: join(project, 'node_modules/nearside'),
+    /** Files of the tarball. */
+    packed: tarball.files.map(({ path }) => path).sort(),
+    remove: () => rmSync(project, { recursive: true, force: true }),
+  };
+}
+
+function npm(cwd, ...args) {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Every model file that Keras's answers are recorded for, and the name of the record. */

@@ -1,6 +1,6 @@
 /** The two WebAssembly modules: when they are fetched, and what happens when one fails. */
 import * as engine from '../generated/engine.js';
-import { NearsideError, isPlainError } from './errors.js';
+import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
 
 export { detect } from '../generated/engine.js';
@@ -11,8 +11,6 @@ type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer>
 
 let started: Promise<void> | undefined;
 let imported: Promise<Formats> | undefined;
-/** Gives the formats module a fresh instance, if it has been used. */
-let renewFormats: (() => void) | undefined;
 /** The sessions of the engine's present instance: those of an earlier one point into memory that is gone. */
 let sessions = new WeakSet<engine.Engine>();
 /** What ends each call that has not been answered yet. */
@@ -50,23 +48,13 @@ export function startFormats(): Promise<Formats> {
   return imported;
 }
 
-/** Turns a foreign model file into a container. */
-export async function convert(bytes: Uint8Array): Promise<Uint8Array> {
+/** Turns foreign model files into a container. */
+export async function convert(...given: Parameters<Formats['convert']>): Promise<Uint8Array> {
   const formats = await startFormats();
-  renewFormats?.();
-  // Hostile bytes are parsed in a memory of their own. It is given back, as WebAssembly memory cannot shrink: by a task
-  // of its own, which the model's first prediction need not wait for.
-  renewFormats = () => {
-    renewFormats = undefined;
-    formats.reset();
-  };
-  setTimeout(() => renewFormats?.());
   try {
-    return formats.convert(bytes);
+    return await formats.convert(...given);
   } catch (thrown) {
-    if (isPlainError(thrown)) throw toError(thrown);
-    const reason = 'the file is damaged in a way that stopped the reader';
-    throw new NearsideError('format', `${reason}: ${String(thrown)}`, {}, { cause: thrown });
+    throw isPlainError(thrown) ? toError(thrown) : thrown;
   }
 }
 
@@ -130,8 +118,8 @@ function translate(thrown: unknown): NearsideError {
   return fault;
 }
 
-function toError({ kind, message, context }: { kind: NearsideError['kind']; message: string; context: object }): NearsideError {
-  return new NearsideError(kind, message, context);
+function toError({ kind, message, context, cause }: PlainError): NearsideError {
+  return new NearsideError(kind, message, context, cause === undefined ? {} : { cause });
 }
 
 async function instantiate(initialise: Initialise, name: string, url: URL): Promise<void> {

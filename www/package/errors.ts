@@ -49,12 +49,21 @@ export class NearsideError extends Error {
 }
 
 /** @internal What the WebAssembly modules throw: a plain object, which has no prototype to check. */
-export function isPlainError(thrown: unknown): thrown is { kind: ErrorKind; message: string; context: ErrorContext } {
+export interface PlainError {
+  kind: ErrorKind;
+  message: string;
+  context: ErrorContext;
+  cause?: unknown;
+}
+
+/** @internal */
+export function isPlainError(thrown: unknown): thrown is PlainError {
   return typeof thrown === 'object' && thrown !== null && !(thrown instanceof Error) && 'kind' in thrown;
 }
 
 /** @internal Throws `value` for an option that would be ignored. */
 export function assertKnown(options: object, known: string[]): void {
+  if (typeof options !== 'object' || options === null) throw new NearsideError('value', 'the options are no object');
   const unknown = Object.keys(options).find((option) => !known.includes(option));
   if (unknown === undefined) return;
   throw new NearsideError('value', `there is no option '${unknown}'; the options are ${known.join(', ')}`);

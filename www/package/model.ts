@@ -75,12 +75,14 @@ export class Model {
   readonly layers: LayerInfo[];
   /** Number of weights. */
   readonly parameterCount: number;
+  /** Format of the file it came from: `'container'` is nearside's own, `'hdf5'` Keras's `.h5`. */
+  readonly format: string;
   #engine: Engine | undefined;
   #device: DeviceReport;
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
-  constructor(engine: Engine) {
+  constructor(engine: Engine, format: string) {
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);
@@ -94,6 +96,7 @@ export class Model {
     this.outputs = info.outputs.map(spec);
     this.layers = info.layers.map((layer) => ({ ...layer, outputShape: whole(layer.outputShape) }));
     this.parameterCount = info.parameterCount;
+    this.format = format;
   }
 
   /** Which device answers, and why. It changes when a GPU fails that was chosen automatically. */

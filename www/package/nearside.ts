@@ -10,12 +10,12 @@
 import { close, convert, detect, guard, guardAsync, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model } from './model.js';
-import { type FetchOptions, type ModelSource, readSource } from './source.js';
+import { type FetchOptions, type ModelSource, type SourceFile, readFile, readSource } from './source.js';
 
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
 export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, TensorSpec } from './model.js';
-export type { FetchOptions, ModelSource } from './source.js';
+export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 
 /** How a model is loaded. */
@@ -25,15 +25,22 @@ export interface LoadOptions extends FetchOptions {
    * which, and why. `'gpu'` fails where there is none.
    */
   device?: 'auto' | 'cpu' | 'gpu';
+  /** The format, where only this one is expected: any other is refused. */
+  format?: 'h5' | 'keras' | 'onnx' | 'safetensors' | 'tfjs';
+  /**
+   * The architecture of weights that come without one, as JSON or its text: Keras's `model.to_json()`, or the modules of
+   * PyTorch's `nn.Sequential`, such as `{ layers: ['Linear', 'ReLU', { type: 'Dropout', p: 0.2 }, 'Linear'] }`.
+   */
+  config?: string | object;
 }
 
-/** Enough of a file to know its format: HDF5 may begin after a user block of some kilobytes. */
+/** Enough of a file to know nearside's own format. */
 const DETECTED_BYTES = 64 * 1024;
 
-/** The first byte of an HDF5 file, unless it begins with a user block. */
-const HDF5_START = 0x89;
+/** The byte at which the header of a safetensors file begins: a brace. */
+const HEADER = 8;
 
-const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit'];
+const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config'];
 
 /**
  * Loads a model from the file exactly as the training script saved it: Keras's `model.save('model.h5')`, or nearside's
@@ -49,18 +56,22 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
-  const onStart = (start: Uint8Array) => void (start[0] === HDF5_START && startFormats());
-  const [bytes] = await Promise.all([readSource(source, options, onStart), startEngine()]);
+  const onStart = (start: Uint8Array) => void (start.length > HEADER && start[HEADER] !== 0x7b && startFormats());
+  const [file] = await Promise.all([readSource(source, options, onStart), startEngine()]);
   throwIfAborted(options.signal);
-  const format = guard(() => detect(bytes.subarray(0, DETECTED_BYTES)));
-  const container = format === 'container' ? bytes : await convert(bytes);
+  const container = isContainer(file, options) ? file.bytes : await convert(file, source, options, readFile);
   const engine = open(container);
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
-    return new Model(engine);
+    return new Model(engine, container === file?.bytes ? 'container' : 'foreign');
   } catch (error) {
     close(engine);
     throw error;
   }
+}
+
+function isContainer(file: SourceFile | null, { format = 'safetensors', config }: LoadOptions): file is SourceFile {
+  const detected = file && guard(() => detect(file.bytes.subarray(0, DETECTED_BYTES)));
+  return detected === 'container' && format === 'safetensors' && config === undefined;
 }

@@ -1,8 +1,21 @@
 import { NearsideError, throwIfAborted } from './errors.js';
 import { platform } from './platform.js';
 
-/** Where a model file comes from. A string is an address, or in Node also a path. */
-export type ModelSource = string | URL | Response | Blob | ArrayBuffer | Uint8Array;
+/** The content of a file. */
+export type FileContent = Blob | ArrayBuffer | Uint8Array;
+
+/**
+ * Where a model comes from: an address, which in Node may be a path, or the file itself. A model in several files is
+ * given by the address of that which lists the others, or by all of them: by name, or as a folder that was dropped.
+ */
+export type ModelSource = string | URL | Response | FileContent | { [fileName: string]: FileContent } | ArrayLike<File>;
+
+/** @internal A file that was read. */
+export interface SourceFile {
+  bytes: Uint8Array;
+  /** Where it came from at last, after all redirections; empty if it has no address. */
+  url: string;
+}
 
 /** How a file is fetched. */
 export interface FetchOptions {
@@ -16,26 +29,37 @@ export interface FetchOptions {
   requestInit?: RequestInit;
 }
 
-/** @internal The bytes of a model file. `onStart` is given the first that arrive, as soon as they do. */
-export async function readSource(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
+/**
+ * @internal The file of a model; null where the source is several. `onStart` is given the first bytes that arrive, as
+ * soon as they do.
+ */
+export async function readSource(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<SourceFile | null> {
   throwIfAborted(options.signal);
-  const bytes = await readBytes(source, options, onStart);
-  if (options.integrity !== undefined) await checkIntegrity(bytes, options.integrity);
-  return bytes;
+  const file = await readFile(source, options, onStart);
+  if (file && options.integrity !== undefined) await checkIntegrity(file.bytes, options.integrity);
+  return file;
 }
 
 type OnStart = (start: Uint8Array) => void;
 
-async function readBytes(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+/** @internal `readSource` without the checks. */
+export async function readFile(source: ModelSource, options: FetchOptions, onStart: OnStart = () => {}): Promise<SourceFile | null> {
+  const whole = (bytes: Uint8Array, url = ''): SourceFile => {
+    onStart(bytes);
+    options.onProgress?.({ loaded: bytes.length, total: bytes.length });
+    return { bytes, url };
+  };
+  if (source instanceof Uint8Array) return whole(source);
+  if (source instanceof ArrayBuffer) return whole(new Uint8Array(source));
+  if (source instanceof Blob) return whole(new Uint8Array(await source.arrayBuffer()));
   if (source instanceof Response) return readResponse(source, source.url, options, onStart);
-  if (typeof source !== 'string' && !(source instanceof URL)) {
-    throw new NearsideError('value', 'the source is not an address, a Response, a Blob, an ArrayBuffer or a Uint8Array');
+  if (typeof source === 'string' || source instanceof URL) {
+    const local = await platform.readFile?.(source);
+    if (local) return whole(local, String(source));
+    return readResponse(await fetchUrl(source, options), String(source), options, onStart);
   }
-  const local = await platform.readFile?.(source);
-  return local ?? readResponse(await fetchUrl(source, options), String(source), options, onStart);
+  if (typeof source === 'object' && source !== null) return null;
+  throw new NearsideError('value', 'the source is not an address, a Response, a Blob, an ArrayBuffer or a Uint8Array');
 }
 
 async function fetchUrl(url: string | URL, options: FetchOptions): Promise<Response> {
@@ -47,7 +71,7 @@ async function fetchUrl(url: string | URL, options: FetchOptions): Promise<Respo
   }
 }
 
-async function readResponse(response: Response, url: string, options: FetchOptions, onStart: OnStart): Promise<Uint8Array> {
+async function readResponse(response: Response, url: string, options: FetchOptions, onStart: OnStart): Promise<SourceFile> {
   const context = { url };
   if (!response.ok) {
     const status = `${response.status} ${response.statusText}`.trim();
@@ -75,7 +99,7 @@ async function readResponse(response: Response, url: string, options: FetchOptio
     if (loaded > total) total = 0; // compressed, though another origin's server hides it
     options.onProgress?.({ loaded, total });
   }
-  return join(chunks, loaded);
+  return { bytes: join(chunks, loaded), url: response.url };
 }
 
 function join(chunks: Uint8Array[], length: number): Uint8Array {

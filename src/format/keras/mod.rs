@@ -25,9 +25,11 @@ mod float;
 mod graph;
 mod hdf5;
 mod layer;
+mod named;
 mod superblock;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 use crate::{Error, Model, Result, Tensor};
 use hdf5::{Group, Hdf5};
@@ -53,6 +55,36 @@ pub fn read_h5(bytes: &[u8]) -> Result<Model> {
     let mut weights = Weights::open(&file)?;
     let model = architecture.build(|layer, shapes| weights.take(&mut file, layer, shapes))?;
     weights.all_taken(&file)?;
+    Ok(model)
+}
+
+/// Builds a model from its configuration and from weights that another format keeps by name.
+///
+/// # Errors
+/// As [`read_h5`], and as `take`, which finds a weight by one of the `names`.
+pub(super) fn read_named(
+    config: &str,
+    version: &str,
+    names: Vec<String>,
+    mut take: impl FnMut(&str) -> Result<Tensor>,
+) -> Result<Model> {
+    let architecture = architecture::read(config, KerasVersion::parse(Some(version))?)?;
+    let mut names = named::Names::new(names);
+    let model = architecture.build(|layer, shapes| {
+        let tensor = |(name, shape): (String, &Vec<usize>)| {
+            let tensor = take(&name)?;
+            match tensor.shape() == shape {
+                true => Ok(tensor),
+                false => {
+                    let there = tensor.shape();
+                    let message = format!("the file has shape {there:?}, the architecture needs {shape:?}");
+                    Err(Error::shape(message).tensor(name))
+                }
+            }
+        };
+        names.take(layer, shapes.len())?.into_iter().zip(shapes).map(tensor).collect()
+    })?;
+    names.finish()?;
     Ok(model)
 }
 

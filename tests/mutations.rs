@@ -1,0 +1,181 @@
+//! Every small fixture of every format, damaged in thousands of ways: it gives a model or a typed error, and no more
+//! memory is taken than the file warrants.
+
+#![cfg(all(not(target_arch = "wasm32"), feature = "formats"))]
+
+mod damage;
+
+use damage::Random;
+use nearside::format::{self, container};
+use peak_alloc::PeakAlloc;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Held while a file is read: memory is counted for the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How many times the file's size may be allocated at once, and what besides.
+const FACTOR: usize = 4;
+const ALLOWANCE: usize = 64 << 20;
+
+/// Larger fixtures hold nothing that the smaller ones do not.
+const MAX_BYTES: usize = 64 * 1024;
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+
+/// A model: its file, those that belong to it, and the architecture where they have none.
+#[derive(Clone)]
+struct Case {
+    files: Vec<(String, Vec<u8>)>,
+    config: Option<String>,
+}
+
+/// Says which round a panic comes from.
+struct Round<'a>(&'a str, usize);
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("while reading {}, damaged in round {}", self.0, self.1);
+        }
+    }
+}
+
+/// Files of the fixtures whose name fits.
+fn find(fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from(FOLDER)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fits(name) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The model in a file, with the files beside it that belong to it.
+fn case(path: &Path, belongs: impl Fn(&str) -> bool) -> Case {
+    let file = |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_string(), fs::read(path).unwrap());
+    let mut files = vec![file(path)];
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let beside = entry.unwrap().path();
+        if beside != path && belongs(beside.file_name().unwrap().to_str().unwrap()) {
+            files.push(file(&beside));
+        }
+    }
+    Case { files, config: fs::read_to_string(path.with_extension("config.json")).ok() }
+}
+
+/// The small models whose main file's name `fits`, with the files that `belong` to them.
+fn cases(fits: impl Fn(&str) -> bool, belongs: impl Fn(&str) -> bool) -> Vec<(String, Case)> {
+    let found = find(fits).into_iter().map(|path| (path.display().to_string(), case(&path, &belongs)));
+    let cases: Vec<_> = found.filter(|(_, case)| case.size() <= MAX_BYTES).collect();
+    assert!(cases.len() > 1, "the fixtures are not there");
+    cases
+}
+
+impl Case {
+    fn size(&self) -> usize {
+        self.files.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Cuts a file short, damages it in places, or puts a part of another model's in.
+    fn damage(&mut self, other: &Self, random: &mut Random) {
+        if let Some(config) = self.config.take_if(|_| random.below(3) == 0) {
+            let mut bytes = config.into_bytes();
+            random.damage(&mut bytes);
+            self.config = Some(String::from_utf8_lossy(&bytes).into_owned());
+            return;
+        }
+        let count = self.files.len();
+        let bytes = &mut self.files[random.below(count)].1;
+        let donor = &other.files[random.below(other.files.len())].1;
+        let at = random.below(bytes.len());
+        match random.below(8) {
+            0 => bytes.truncate(at),
+            1 => {
+                let from = random.below(donor.len());
+                let part = &donor[from..donor.len().min(from + random.below(512))];
+                let end = bytes.len().min(at + part.len());
+                drop(bytes.splice(at..end, part.iter().copied()));
+            }
+            _ => random.damage(bytes),
+        }
+    }
+
+    /// Reads the model within its bounds. Whether there was one; then it can be written, and read as the same.
+    fn read(&self) -> bool {
+        let files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        MEMORY.reset_peak_usage();
+        let before = MEMORY.current_usage();
+        let read = format::read_files(&files, self.config.as_deref());
+        let (peak, size) = (MEMORY.peak_usage() - before, self.size());
+        assert!(peak <= FACTOR * size + ALLOWANCE, "{peak} bytes allocated for files of {size}");
+        let Ok(model) = read else { return false };
+        let written = container::write(&model).expect("what was read can be written");
+        let again = container::read(&written).expect("what was written can be read");
+        assert_eq!(container::write(&again).unwrap(), written);
+        true
+    }
+}
+
+/// Damages each of the cases `rounds` times. `repair` restores what a reader checks before it looks at the rest.
+fn mutate(cases: &[(String, Case)], rounds: usize, repair: impl Fn(&mut Vec<u8>)) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut random, mut read) = (Random(rounds as u64), 0);
+    for (name, sound) in cases {
+        sound.read();
+        for round in 0..rounds {
+            let _says = Round(name, round);
+            let mut damaged = sound.clone();
+            damaged.damage(&cases[random.below(cases.len())].1, &mut random);
+            damaged.files.iter_mut().for_each(|(_, bytes)| repair(bytes));
+            read += usize::from(damaged.read());
+        }
+    }
+    // Damage that never reaches the weights, or always stops at the signature, would test nothing.
+    let all = cases.len() * rounds;
+    assert!(read > all / 200 && read < all, "{read} of {all} were read");
+}
+
+fn none(_: &str) -> bool {
+    false
+}
+
+#[test]
+fn keras_hdf5_files() {
+    mutate(&cases(|name| name.ends_with(".h5"), none), 400, |_| ());
+}
+
+#[test]
+fn tensorflow_js_models() {
+    mutate(&cases(|name| name == "model.json", |name| name.ends_with(".bin")), 1000, |_| ());
+}
+
+#[test]
+fn safetensors_of_other_tools() {
+    mutate(&cases(|name| name.ends_with(".safetensors"), none), 2000, |_| ());
+}
+
+#[test]
+fn containers() {
+    let mut containers = Vec::new();
+    for (name, case) in cases(|name| name.ends_with(".h5"), none) {
+        let Ok(model) = format::read(&case.files[0].1) else { continue };
+        let file = ("model.safetensors".to_string(), container::write(&model).unwrap());
+        containers.push((name, Case { files: vec![file], config: None }));
+    }
+    mutate(&containers, 500, |_| ());
+}
