@@ -3,6 +3,8 @@
 
 #![cfg(all(not(target_arch = "wasm32"), feature = "formats"))]
 
+#[allow(dead_code, reason = "what the models answer is for another test")]
+mod archive;
 mod damage;
 
 use damage::Random;
@@ -180,4 +182,16 @@ fn containers() {
         containers.push((name, Case { files: vec![file], config: None }));
     }
     mutate(&containers, 500, |_| ());
+}
+
+#[test]
+fn onnx_models() {
+    let mut models = Vec::new();
+    for name in ["node_cases", "graph_cases", "sklearn_cases"] {
+        for case in archive::cases(archive::bytes(&format!("onnx/{name}.npz"))) {
+            let file = ("model.onnx".to_string(), case.model);
+            models.push((format!("{name}: {}", case.name), Case { files: vec![file], config: None }));
+        }
+    }
+    mutate(&models, 50, |_| ());
 }

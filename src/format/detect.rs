@@ -1,6 +1,6 @@
 //! What a file is, from its content.
 
-use super::{HDF5_SIGNATURE, container, json::Value, safetensors, tfjs::ModelJson};
+use super::{HDF5_SIGNATURE, container, json::Value, onnx, safetensors, tfjs::ModelJson};
 use crate::{Error, Result};
 
 /// What a file holds that can be a part of a model.
@@ -64,13 +64,13 @@ pub(super) fn content(bytes: &[u8]) -> Result<Content> {
     if let Some(message) = foreign(bytes) {
         return Err(Error::unsupported(message).offset(0));
     }
-    if is_onnx(bytes) {
-        return Ok(Content::Onnx);
-    }
-    if bytes.starts_with(b"\x08\x01\x12") {
+    if is_saved_model(bytes) {
         return Err(Error::unsupported(
             "this is a TensorFlow SavedModel; load it in Python and save it with model.save('model.keras')",
         ));
+    }
+    if onnx::is_onnx(bytes) {
+        return Ok(Content::Onnx);
     }
     let mut start = String::new();
     bytes.iter().take(8).for_each(|byte| start.push_str(&format!(" {byte:02x}")));
@@ -103,6 +103,12 @@ fn archive(bytes: &[u8]) -> Result<Content> {
         return Err(Error::unsupported(NUMPY));
     }
     Ok(Content::Archive)
+}
+
+/// Protobuf as ONNX is: version 1, and a `MetaGraphDef`, whose first field is a message. ONNX has a name in its place.
+fn is_saved_model(bytes: &[u8]) -> bool {
+    let graph = bytes.strip_prefix(b"\x08\x01\x12").unwrap_or_default();
+    graph.iter().skip_while(|byte| **byte >= 0x80).nth(1) == Some(&0x0a)
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
@@ -162,9 +168,4 @@ static FOREIGN: [(usize, &[u8], &str); 13] = [
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let is = |at: usize, signature: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(signature));
     FOREIGN.iter().find(|(at, signature, _)| is(*at, signature)).map(|(.., message)| *message)
-}
-
-// Stands in for the reader of ONNX until it is here.
-fn is_onnx(_bytes: &[u8]) -> bool {
-    false
 }

@@ -57,8 +57,13 @@ impl Graph {
     pub fn shape<'a>(&'a self, value: &'a Value) -> &'a [usize] {
         match &value.source {
             Source::Constant(constant) => &constant.shape,
-            Source::Layer(layer) => self.shapes.get(*layer).map_or(&[], Vec::as_slice),
+            Source::Layer(layer) => self.layer_shape(*layer),
         }
+    }
+
+    /// Shape of a layer's result.
+    pub fn layer_shape(&self, layer: usize) -> &[usize] {
+        self.shapes.get(layer).map_or(&[], Vec::as_slice)
     }
 
     /// Number of axes in ONNX.
@@ -236,6 +241,11 @@ impl Graph {
             Some(constant) => self.folded(constant.unary(function)?, value),
             None => self.apply(LayerKind::Activation(Activation::Elementwise(function)), value),
         }
+    }
+
+    /// What a layer computes, and the layers it takes its inputs from.
+    pub fn call(&self, layer: usize) -> Option<(&LayerKind, &[usize])> {
+        Some((&self.layers.get(layer)?.kind, self.inputs.get(layer)?))
     }
 
     /// A function of each row, the last axis.

@@ -81,7 +81,7 @@ fn rows(graph: &Graph, value: &Value) -> Result<usize> {
 /// Replaces one value, mostly NaN.
 fn imputer(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let value = call.input(0)?;
-    let replaced = call.attributes.float("replaced_value_float", 0.0)?;
+    let replaced = call.attributes.any_float("replaced_value_float", 0.0)?;
     let replaced_int = call.attributes.int("replaced_value_int64")?.unwrap_or(0);
     let floats = call.attributes.floats("imputed_value_floats")?;
     let ints = call.attributes.ints("imputed_value_int64s")?;
@@ -174,7 +174,7 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let (text, int, float) = (
         call.attributes.text("default_string")?,
         call.attributes.int("default_int64")?,
-        call.attributes.float("default_float", -0.0)?,
+        call.attributes.any_float("default_float", -0.0)?,
     );
     let default = call.attributes.tensor("default_tensor")?;
     let default = match (default, &values) {
@@ -186,18 +186,13 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     if value.kind == Kind::Text || matches!(keys, Data::Texts(_)) {
         return Err(Error::unsupported("encodes strings; nearside's inputs are numbers"));
     }
-    let mut sorted = keys.floats()?;
-    sorted.sort_unstable_by(f32::total_cmp);
-    if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(Error::format("a key is given twice"));
-    }
-    // The position of the key, or the one behind the last.
-    let count = keys.len();
-    let hits = equals(graph, &value, &Value::constant(vec![count], keys))?.of_kind(Kind::Float);
-    let from_end = (0..count).map(|i| i as f32 - count as f32).collect();
-    let kernel = Value::constant(vec![count, 1], Data::Floats(from_end));
-    let bias = Tensor::new(vec![1], vec![count as f32])?;
-    let index = dense(graph, &hits, &kernel, Some(bias))?;
+    // The position of the key, or the one behind the last: where what is true for the first time is.
+    let hits = equals(graph, &value, &Value::constant(vec![keys.len()], keys))?;
+    let any = graph.rowwise(&hits, Rowwise::Max)?;
+    let none = graph.unary(&any, Elementwise::Not)?;
+    let axis = graph.shape(&hits).len().saturating_sub(1);
+    let choices = graph.concatenate(&[hits, none], axis)?;
+    let index = graph.rowwise(&choices, Rowwise::ArgMax)?;
     let shape = graph.shape(&value).to_vec();
     let index = graph.reshape(&index, &shape)?;
     values = Data::join(&[&values, &default])?;

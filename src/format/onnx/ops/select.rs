@@ -1,6 +1,6 @@
 //! Operators that choose and join parts of tensors.
 
-use super::{Call, arithmetic::as_batched};
+use super::{Call, arithmetic::as_batched, index};
 use crate::{
     Binary, Error, LayerKind, Result,
     format::onnx::{
@@ -150,6 +150,7 @@ fn look_up(graph: &mut Graph, table: &Value, axis: i64, indices: &Value) -> Resu
     let Some((&count, row)) = rows.shape.split_first() else {
         return Err(Error::shape("looks up rows of a number"));
     };
+    let indices = &index::source(graph, indices, count)?;
     if row.is_empty() {
         return super::ml::named(graph, indices, &rows.data);
     }
