@@ -50,10 +50,12 @@ fn containers_hold_every_model() {
 }
 
 #[test]
-fn h5_files_hold_every_model_of_keras() {
+fn keras_files_hold_every_model_of_keras() {
     for case in zoo::of_keras().into_iter().chain([zoo::words_from_bins()]) {
-        check(&case, Output::H5, Dtype::F32, 1e-5);
-        check(&case, Output::H5, Dtype::F16, 5e-3);
+        for format in [Output::H5, Output::Keras] {
+            check(&case, format, Dtype::F32, 1e-5);
+            check(&case, format, Dtype::F16, 5e-3);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod layer;
 mod tests;
 mod zip;
 
+use super::saved::snake_case;
 use crate::{
     Error, Model, Result,
     format::{container::Dtype, json::Value, stored::Stored},
@@ -93,23 +94,6 @@ fn vars<'a>(name: &str, datasets: Vec<(String, Stored<'a>)>) -> Group<'a> {
     let attributes = vec![("name".to_string(), Attribute::Text(name.to_string()))];
     let vars = Group { attributes, datasets, ..Group::default() };
     Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }
-}
-
-/// As Keras makes a path of a class name (`to_snake_case` in its `naming.py`): `PReLU` is `p_re_lu`.
-fn snake_case(class: &str) -> String {
-    let bytes = class.as_bytes();
-    let is_lower =
-        |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase);
-    let mut name = String::new();
-    for (index, letter) in class.char_indices() {
-        let starts_word =
-            letter.is_ascii_uppercase() && (is_lower(index.checked_sub(1)) || is_lower(Some(index + 1)));
-        if starts_word && index > 0 {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
 }
 
 fn graph(model: &Model, dtype: Dtype, dialect: Dialect) -> Result<Graph<'_>> {
