@@ -5,9 +5,6 @@ mod config;
 mod graph;
 mod hdf5;
 mod layer;
-
-#[cfg(test)]
-mod tests;
 mod zip;
 
 use super::saved::snake_case;
