@@ -28,7 +28,7 @@ fn from_js(value: &JsValue, depth: usize) -> Option<Value> {
     }
     if Array::is_array(value) {
         let items: &Array = value.unchecked_ref();
-        return items.iter().map(|item| from_js(&item, depth)).collect::<Option<_>>().map(Value::List);
+        return items.iter().map(|item| from_js(&item, depth)).collect::<Option<_>>().map(Value::Array);
     }
     let entries = Object::entries(value.unchecked_ref());
     let field = |entry: JsValue| {
