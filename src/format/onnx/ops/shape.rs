@@ -5,6 +5,7 @@ use crate::{
     Error, LayerKind, Result,
     format::onnx::{
         graph::{Graph, across_batch, normalized},
+        tensor::MAX_RANK,
         value::{Batch, Data, Kind, Size, Value},
     },
     tensor::{element_count, reserve},
@@ -141,6 +142,9 @@ pub(super) fn unsqueeze(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let axes = call.ints("axes", 1)?.ok_or_else(|| Error::format("no axes are given"))?;
     let mut old = sizes(graph, &value).into_iter();
     let rank = old.len() + axes.len();
+    if rank > MAX_RANK {
+        return Err(Error::shape("more than 32 axes"));
+    }
     let axes: Vec<usize> = axes.iter().map(|&axis| normalized(axis, rank)).collect::<Result<_>>()?;
     let mut wanted = Vec::new();
     for axis in 0..rank {
