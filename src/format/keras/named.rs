@@ -1,83 +1,114 @@
 //! Weights that other formats keep by name: `LAYER/kernel`, with `:0` behind in Keras 2, and behind the names of the
-//! models the layer is part of in Keras 3.
+//! models the layer is part of in Keras 3. Those that TensorFlow.js's converter takes from `.keras` archives have the
+//! [archive's paths](super::saved).
 
-use crate::{Error, Result};
-use std::collections::BTreeMap;
+use super::{
+    architecture::{Architecture, LayerWeights},
+    layer::Content,
+    network::Network,
+    saved::{CONTAINERS, snake_case},
+};
+use crate::{Error, Result, model::sorted};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How many names of models are looked for in front of a layer's.
-const MAX_DEPTH: usize = 4;
-
-/// Names of weights in Keras, in the order in which each layer lists its own.
-const ORDER: [&str; 11] = [
-    "kernel",
-    "gamma",
-    "alpha",
-    "embeddings",
-    "bias",
-    "beta",
-    "moving_mean",
-    "mean",
-    "moving_variance",
-    "variance",
-    "count",
-];
+/// A layer's name may have the names of so many models in front, less one.
+const DEPTHS: usize = 5;
 
 /// The names in a file, taken layer by layer.
 pub(super) struct Names {
     /// `None` for those that were taken.
     names: Vec<Option<String>>,
-    /// For each name that a layer could have, the weights it would have: how many models are in front, and the index.
-    places: BTreeMap<String, Vec<(usize, usize)>>,
+    /// What the layers could be called, in order, each with its place: weight i without the first d parts of its name
+    /// has `i · DEPTHS + d`.
+    layers: Vec<(String, usize)>,
+    /// For a file with the paths of an archive, those of the layers, by index.
+    archive: Option<BTreeMap<usize, String>>,
 }
 
 impl Names {
-    pub(super) fn new(names: Vec<String>) -> Self {
-        let mut places: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (index, name) in names.iter().enumerate() {
-            let mut layer = split(name).0;
-            for depth in 0..=MAX_DEPTH {
-                places.entry(layer.to_string()).or_default().push((depth, index));
-                match layer.split_once('/') {
-                    Some((_, rest)) => layer = rest,
-                    None => break,
-                }
+    pub(super) fn new(names: Vec<String>, architecture: &Architecture) -> Self {
+        let mut layers = Vec::new();
+        for name in &names {
+            let mut layer = Some(split(name).0);
+            for _ in 0..DEPTHS {
+                layers.push(layer.unwrap_or_default().to_string());
+                layer = layer.and_then(|layer| Some(layer.split_once('/')?.1));
             }
         }
-        Self { names: names.into_iter().map(Some).collect(), places }
+        let layers = sorted(layers.iter());
+        let is_path = |name: &String, container: &str| {
+            name.strip_prefix(container).is_some_and(|rest| rest.starts_with('/'))
+                && split(name).0.ends_with("/vars")
+        };
+        let container =
+            CONTAINERS.into_iter().find(|container| names.iter().any(|name| is_path(name, container)));
+        let archive = container.map(|container| {
+            let mut paths = BTreeMap::new();
+            archive_paths(&architecture.network, container, "", &mut BTreeSet::new(), &mut paths);
+            paths
+        });
+        Self { names: names.into_iter().map(Some).collect(), layers, archive }
     }
 
-    /// The names of a layer's weights, of which there must be so many, in Keras's order.
-    pub(super) fn take(&mut self, layer: &str, count: usize) -> Result<Vec<String>> {
-        let places = self.places.get(layer).map_or(&[][..], Vec::as_slice);
+    /// The names of a layer's first weights.
+    pub(super) fn take(&mut self, layer: &LayerWeights, needed: usize) -> Result<Vec<String>> {
+        let found = match &self.archive {
+            Some(paths) => {
+                let path = paths.get(&layer.index).cloned().unwrap_or_default();
+                let numbers: Vec<String> = (0..layer.names.len()).map(|index| index.to_string()).collect();
+                self.called(&path, &numbers.iter().map(String::as_str).collect::<Vec<_>>())?
+            }
+            None => {
+                // Keras 2 does not name the models.
+                let found = self.called(&layer.name(), &layer.names)?;
+                match layer.path.last().filter(|_| found.iter().all(Option::is_none)) {
+                    Some(own) => self.called(own, &layer.names)?,
+                    None => found,
+                }
+            }
+        };
+        let first = found.into_iter().zip(&layer.names).take(needed);
+        let there = first.map(|(name, weight)| {
+            name.ok_or_else(|| Error::format(format!("the file has no weights '{weight}' of this layer")))
+        });
+        there.collect()
+    }
+
+    /// The names of the weights of the layer that is called so, for each of the `weights` it can have.
+    fn called(&mut self, layer: &str, weights: &[&str]) -> Result<Vec<Option<String>>> {
+        let start = self.layers.partition_point(|(name, _)| name.as_str() < layer);
+        let places =
+            self.layers.get(start..).unwrap_or_default().iter().take_while(|(name, _)| name == layer);
         // The layer itself rather than one of the same name in a model.
-        let depth = places.iter().map(|(depth, _)| *depth).min();
-        let own = places.iter().filter(|(own, _)| Some(*own) == depth);
-        let mut found = BTreeMap::new();
+        let depth = places.clone().map(|(_, place)| place % DEPTHS).min();
+        let mut found = vec![None; weights.len()];
         let mut path = None;
-        for (_, index) in own {
-            let Some(name) = self.names.get_mut(*index).and_then(Option::take) else { continue };
+        for (_, place) in places.filter(|(_, place)| Some(place % DEPTHS) == depth) {
+            let Some(name) = self.names.get_mut(place / DEPTHS).and_then(Option::take) else { continue };
             let (layer, weight) = split(&name);
             if path.get_or_insert(layer.to_string()) != layer {
                 return Err(Error::format("the file has weights of two layers of this name").tensor(name));
             }
-            let Some(rank) = rank(weight) else {
-                return Err(Error::format("no layer has weights of this name").tensor(name));
+            let slot = weights.iter().position(|known| *known == weight);
+            let Some(slot) = slot.and_then(|slot| found.get_mut(slot)) else {
+                return Err(Error::format("the layer has no weights of this name").tensor(name));
             };
-            if let Some(other) = found.insert(rank, name) {
+            if let Some(other) = slot.replace(name) {
                 return Err(Error::format("the file has these weights twice").tensor(other));
             }
         }
-        if found.len() != count {
-            let there = found.len();
-            let message = format!("the file has {there} weights of this layer, {count} are needed");
-            return Err(Error::format(message));
-        }
-        Ok(found.into_values().collect())
+        Ok(found)
     }
 
     /// Fails if any name is left.
     pub(super) fn finish(self) -> Result<()> {
-        match self.names.into_iter().flatten().next() {
+        let is_archive = self.archive.is_some();
+        // The state of training, and of the random numbers that only training draws.
+        let of_training = |name: &String| {
+            let mut parts = name.split('/');
+            is_archive && (parts.next() == Some("optimizer") || parts.any(|part| part == "seed_generator"))
+        };
+        match self.names.into_iter().flatten().find(|name| !of_training(name)) {
             Some(name) => Err(Error::format("the architecture has no such weight").tensor(name)),
             None => Ok(()),
         }
@@ -89,6 +120,29 @@ fn split(name: &str) -> (&str, &str) {
     name.strip_suffix(":0").unwrap_or(name).rsplit_once('/').unwrap_or(("", name))
 }
 
-fn rank(weight: &str) -> Option<usize> {
-    ORDER.iter().position(|known| *known == weight)
+/// Where an archive has the weights of each layer: the first one of a class in its class's name, the next ones with a
+/// number behind it.
+fn archive_paths(
+    network: &Network,
+    container: &str,
+    place: &str,
+    seen: &mut BTreeSet<u64>,
+    paths: &mut BTreeMap<usize, String>,
+) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in &network.entries {
+        let is_new = entry.shared.is_none_or(|id| seen.insert(id));
+        if !is_new || entry.is_operation() || entry.is_input() {
+            continue;
+        }
+        let class = snake_case(&entry.class);
+        let count = counts.entry(class.clone()).or_default();
+        let folder = if *count == 0 { class } else { format!("{class}_{count}") };
+        *count += 1;
+        let path = format!("{place}{container}/{folder}/");
+        match &entry.content {
+            Content::Model(inner) => archive_paths(inner, container, &path, seen, paths),
+            Content::Layer(_, index) => drop(paths.insert(*index, path + "vars")),
+        }
+    }
 }
