@@ -3,6 +3,7 @@
 
 mod archive;
 mod recorded;
+#[allow(dead_code, reason = "parts of it are for other tests")]
 mod zoo;
 
 use archive::{Case, bytes, cases};

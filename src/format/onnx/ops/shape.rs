@@ -71,6 +71,10 @@ pub(super) fn reshaped(
     let open = lengths.len() - known.len();
     let rest = count.checked_div(element_count(&known)?).unwrap_or(0);
     let shape: Vec<usize> = lengths.iter().map(|length| length.unwrap_or(rest)).collect();
+    if batched && open < 2 && element_count(&shape)? != count {
+        // It would take values of other samples.
+        return Err(across_batch());
+    }
     if open > 1 || element_count(&shape)? != count {
         return Err(Error::shape(format!("{:?} cannot be reshaped to {known:?}", graph.shape(value))));
     }
