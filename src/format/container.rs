@@ -41,7 +41,7 @@ pub fn is_container(start: &[u8]) -> bool {
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
     let mut file = safetensors::File::read(bytes)?;
-    let Some(Value::Text(text)) = file.metadata.take_optional(KEY) else {
+    let Some(Value::String(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
             "this safetensors file holds weights without an architecture; use a file that nearside saved with \
              model.save('safetensors')",
@@ -305,8 +305,8 @@ pub(super) fn architecture(model: &Model) -> Value {
         ("version", VERSION.into()),
         ("name", model.name.as_str().into()),
         ("batched", Value::Bool(model.batched)),
-        ("layers", Value::List(model.layers.iter().map(layer_fields).collect())),
-        ("nodes", Value::List(model.nodes.iter().map(node).collect())),
+        ("layers", Value::Array(model.layers.iter().map(layer_fields).collect())),
+        ("nodes", Value::Array(model.nodes.iter().map(node).collect())),
         ("outputs", Value::sizes(&model.outputs)),
     ])
 }
@@ -320,7 +320,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
     let mut fields = vec![
         ("name", Value::from(name.as_str())),
         ("type", type_name.into()),
-        ("weights", Value::List(weights)),
+        ("weights", Value::Array(weights)),
     ];
     match kind {
         LayerKind::Input { shape } | LayerKind::Reshape { shape } => {
@@ -355,7 +355,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
         }
         LayerKind::Classes { names, columns } => {
             let names = names.iter().map(|name| name.as_str().into()).collect();
-            fields.extend([("names", Value::List(names)), ("columns", Value::Bool(*columns))]);
+            fields.extend([("names", Value::Array(names)), ("columns", Value::Bool(*columns))]);
         }
         LayerKind::Constant { .. }
         | LayerKind::PRelu { .. }
@@ -381,5 +381,5 @@ fn activation_fields(activation: Activation) -> Value {
             fields.extend(function.epsilon().map(|epsilon| (EPSILON.to_string(), epsilon.into())));
         }
     }
-    Value::Object(fields)
+    Value::Object(fields.into())
 }

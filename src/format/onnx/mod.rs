@@ -17,12 +17,11 @@
 mod attributes;
 mod fold;
 mod graph;
+mod input;
 mod ops;
 mod proto;
 mod read;
 mod tensor;
-#[cfg(test)]
-mod tests;
 mod value;
 pub(super) mod write;
 

@@ -319,7 +319,7 @@ impl<'a> Builder<'a> {
 /// A shape with the batch, which may have any length, in front.
 pub fn with_batch(shape: &[usize]) -> Value {
     let axes = shape.iter().map(|&axis| Value::from(axis));
-    Value::List(std::iter::once(Value::Null).chain(axes).collect())
+    Value::Array(std::iter::once(Value::Null).chain(axes).collect())
 }
 
 /// The name, if TensorFlow takes it, else one like it: what it does not take becomes an underscore.
