@@ -39,10 +39,10 @@ fn activation(x: f32) -> f32 {
         case 22u { return sparse_plus(x); }
         case 23u { return clamp(0.5 * (x + 1.0), 0.0, 1.0); } // sparse_sigmoid
         case 24u { return exponential(x); }
-        case 25u { return clamp(x, P0, P1); } // clip
+        case 25u { return min(max(x, P0), P1); } // clip; clamp refuses bounds that other functions use otherwise
         case 26u { return abs(x); }
         case 27u { return -x; }
-        case 28u { return log(x); }
+        case 28u { return natural_logarithm(x); }
         case 29u { return sqrt(x); }
         case 30u { return 1.0 / x; }
         case 31u { return sign(x); }

@@ -45,7 +45,7 @@ fn exp_m1(x: f32) -> f32 {
     return exponential(x) - 1.0;
 }
 
-// ln(1 + u) for 0 ≤ u ≤ 1, as 2 artanh(u / (2 + u)) by its series: s² ≤ 1/9, so the first term left out is below 2⁻²⁵.
+// ln(1 + u) for −0.3 ≤ u ≤ 1, as 2 artanh(u / (2 + u)) by its series: s² ≤ 1/9, so the first term left out is below 2⁻²⁵.
 fn ln_1p(u: f32) -> f32 {
     let s = u / (2.0 + u);
     let t = s * s;
@@ -56,6 +56,23 @@ fn ln_1p(u: f32) -> f32 {
     p = p * t + 1.0 / 5.0;
     p = p * t + 1.0 / 3.0;
     return 2.0 * s * (p * t + 1.0);
+}
+
+// ln x, as k · ln 2 + ln m with m around 1. Some drivers' builtin knows no infinity.
+fn natural_logarithm(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    if bits << 1u == 0u {
+        return bitcast<f32>(bits | 0xff800000u); // −∞
+    }
+    if bits >= 0x7f800000u {
+        // NaN for negative numbers; infinity and NaN as they are.
+        return bitcast<f32>(select(bits, bits | 0x7fc00000u, x < 0.0));
+    }
+    // Counted from 0.7071 rather than from 1, so that m − 1 is small on either side.
+    let shifted = bits - 0x3f3504f3u;
+    let k = f32(bitcast<i32>(shifted) >> 23u);
+    let m = bitcast<f32>((shifted & 0x007fffffu) + 0x3f3504f3u);
+    return k * 0.69314718 + ln_1p(m - 1.0);
 }
 
 // From e^(−2|x|), which cannot overflow. Some drivers compute the builtin from e^(2x) and give NaN for large x.

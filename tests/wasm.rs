@@ -69,6 +69,11 @@ async fn chains_that_reuse_slots() {
 }
 
 #[wasm_bindgen_test]
+async fn graphs_of_joins_moves_and_look_ups() {
+    on_every_backend(suite::graphs::check_all).await;
+}
+
+#[wasm_bindgen_test]
 async fn what_only_a_gpu_executor_has() {
     suite::gpu::check_all(&open().await).await;
 }

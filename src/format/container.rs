@@ -181,6 +181,12 @@ fn kind(name: &str, mut fields: Object, file: &mut safetensors::File) -> Result<
 const ENCODINGS: [(&str, Encoding); 3] =
     [("one_hot", Encoding::OneHot), ("multi_hot", Encoding::MultiHot), ("count", Encoding::Count)];
 
+/// The encoding's name, Keras's.
+pub(crate) fn encoding_name(mode: Encoding) -> &'static str {
+    let named = ENCODINGS.iter().find(|(_, named)| *named == mode);
+    named.map_or("", |(name, _)| name)
+}
+
 /// Reads an activation: its name, and its parameters where they differ from Keras's defaults.
 fn activation(value: Value) -> Result<Activation> {
     let mut fields = Object::new(value, "the activation")?;
@@ -207,7 +213,8 @@ fn activation(value: Value) -> Result<Activation> {
 
 const EPSILON: &str = "epsilon";
 
-/// How a file keeps weights.
+/// How a file keeps the weights that make up its size, the kernels of [`LayerKind::Dense`] and the tables of
+/// [`LayerKind::Embedding`]. All others stay as they are: statistics leave the range of 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dtype {
     /// 32-bit floats, as they are.
@@ -215,9 +222,23 @@ pub enum Dtype {
     F32,
     /// 16-bit floats.
     F16,
-    /// 8-bit whole numbers, symmetric, with a factor for each position of the last axis. Kernels and tables alone:
-    /// vectors stay as they are.
+    /// 8-bit whole numbers, symmetric, with a factor for each position of the last axis.
     Int8,
+}
+
+impl Dtype {
+    /// The type of that name in JavaScript.
+    ///
+    /// # Errors
+    /// `Value` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "int8" => Ok(Self::Int8),
+            _ => Err(Error::value(format!("there is no dtype '{name}'; use 'f32', 'f16' or 'int8'"))),
+        }
+    }
 }
 
 /// Writes a container.
@@ -229,11 +250,48 @@ pub fn write(model: &Model) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for Layer { name, kind } in &model.layers {
         for (weight, tensor) in kind.weights() {
-            let bytes = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((format!("{name}/{weight}"), "F32", tensor.shape(), bytes));
+            tensors.push((format!("{name}/{weight}"), "F32", tensor.shape(), f32_bytes(tensor.data())));
         }
     }
     Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
+}
+
+/// Writes a container with smaller weights.
+///
+/// # Errors
+/// As [`write`], and `Value` for weights that the type cannot hold.
+#[cfg(feature = "formats")]
+pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
+    use super::stored::{Stored, Values};
+    model.shapes()?;
+    let mut stored = Stored::all(model, dtype)?;
+    let values: Vec<_> =
+        stored.iter_mut().map(|stored| std::mem::replace(&mut stored.values, Values::F32)).collect();
+    let mut tensors = Vec::new();
+    for (Stored { layer, weight, tensor, .. }, values) in stored.iter().zip(values) {
+        let name = format!("{layer}/{weight}");
+        let (dtype, bytes) = match values {
+            Values::F32 => ("F32", f32_bytes(tensor.data())),
+            Values::F16(bytes) => ("F16", bytes),
+            Values::Int8 { bytes, scale } => {
+                if model.layers.iter().any(|layer| layer.name == name) {
+                    let message = "another layer has the name under which the scale of these weights is kept";
+                    return Err(Error::unsupported(format!("{message}; save as f16 or f32")).tensor(name));
+                }
+                let width = tensor.shape().get(tensor.shape().len().saturating_sub(1)..).unwrap_or_default();
+                tensors.push((format!("{name}/scale"), "F32", width, f32_bytes(&scale)));
+                ("I8", bytes)
+            }
+        };
+        tensors.push((name, dtype, tensor.shape(), bytes));
+    }
+    // The wider first, so that all are aligned.
+    tensors.sort_by_key(|(_, dtype, ..)| ["F32", "F16"].iter().position(|wider| wider == dtype).unwrap_or(2));
+    Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
+}
+
+fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// The architecture of a model, without its weights.
@@ -290,9 +348,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
         }
         LayerKind::LayerNormalization { epsilon, .. } => fields.push((EPSILON, (*epsilon).into())),
         LayerKind::CategoryEncoding { tokens, mode } => {
-            let named = ENCODINGS.iter().find(|(_, named)| named == mode);
-            fields
-                .extend([("tokens", (*tokens).into()), ("mode", named.map_or("", |(name, _)| name).into())]);
+            fields.extend([("tokens", (*tokens).into()), ("mode", encoding_name(*mode).into())]);
         }
         LayerKind::Classes { names, columns } => {
             let names = names.iter().map(|name| name.as_str().into()).collect();

@@ -9,17 +9,25 @@ pub(crate) mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
 #[cfg(feature = "formats")]
+mod names;
+#[cfg(feature = "formats")]
 pub mod onnx;
 pub(crate) mod safetensors;
+#[cfg(feature = "formats")]
+mod stored;
 #[cfg(feature = "formats")]
 pub mod tfjs;
 #[cfg(feature = "formats")]
 pub mod torch;
+#[cfg(feature = "formats")]
+mod write;
 
 #[cfg(feature = "formats")]
 pub use files::{companions, read_as, read_files};
 
 use crate::{Error, Model, Result};
+#[cfg(feature = "formats")]
+pub use write::{Output, write};
 
 /// The files of a model by name: most have one, others keep their weights in files beside it.
 pub type Files<'a> = [(&'a str, &'a [u8])];

@@ -29,6 +29,7 @@ mod named;
 mod superblock;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 use crate::{Error, Model, Result, Tensor};
 use hdf5::{Group, Hdf5};

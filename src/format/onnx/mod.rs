@@ -24,6 +24,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod value;
+pub mod write;
 
 use crate::{Error, Model, Result, format::Files};
 use prost::bytes::Bytes;

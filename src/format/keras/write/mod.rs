@@ -1,0 +1,134 @@
+//! Writes Keras's files: `.h5` as Keras 3's `legacy_h5_format.py` lays it out, in words that Keras 2 also knows, and
+//! `.keras` as `saving_lib.py` does. Links to both: [`keras`](super).
+
+mod config;
+mod graph;
+mod hdf5;
+mod layer;
+
+#[cfg(test)]
+mod tests;
+mod zip;
+
+use crate::{
+    Error, Model, Result,
+    format::{container::Dtype, json::Value},
+};
+use config::Dialect;
+use graph::{Graph, valid_name};
+use hdf5::{Attribute, Group};
+use std::collections::BTreeMap;
+
+/// The Keras that these formats are of: some names have another meaning in Keras 2.
+const KERAS_VERSION: &str = "3.15.1";
+/// The longest list that Keras keeps in one attribute, in bytes.
+const MAX_LIST: usize = 64_512;
+
+/// Writes an `.h5` file, as `model.save('model.h5')` does.
+///
+/// # Errors
+/// `Unsupported` for int8, and for layers that Keras has not; `Value` for parameters that its files cannot hold.
+pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
+    let graph = graph(model, dtype, Dialect::Legacy)?;
+    let config = config::config(&valid_name(&model.name), &graph, Dialect::Legacy).to_text();
+    let is_chain = graph.is_chain();
+    let mut weights = Group::default();
+    // Keras leaves the input out of a chain.
+    let layers = graph.layers.into_iter().skip(usize::from(is_chain));
+    let mut names = Vec::new();
+    for layer in layers {
+        let mut group = Group::default();
+        let paths = layer.weights.iter().map(|stored| format!("{}/{}", layer.name, stored.weight)).collect();
+        group.attributes.extend(list("weight_names", paths));
+        if !layer.weights.is_empty() {
+            let datasets = layer.weights.into_iter().map(|stored| (stored.weight.to_string(), stored));
+            let inner = Group { datasets: datasets.collect(), ..Group::default() };
+            group.groups.push((layer.name.clone(), inner));
+        }
+        weights.groups.push((layer.name.clone(), group));
+        names.push(layer.name);
+    }
+    weights.attributes = list("layer_names", names);
+    weights.attributes.extend(versions());
+    let mut root = Group::default();
+    root.attributes.extend(versions());
+    root.attributes.push(("model_config".to_string(), Attribute::Text(config)));
+    root.groups.push(("model_weights".to_string(), weights));
+    hdf5::write(&root)
+}
+
+/// Writes a `.keras` archive, as `model.save('model.keras')` does.
+///
+/// # Errors
+/// As [`write_h5`].
+pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
+    let graph = graph(model, dtype, Dialect::Keras3)?;
+    let config = config::config(&valid_name(&model.name), &graph, Dialect::Keras3).to_text();
+    let metadata = Value::object([("keras_version", KERAS_VERSION.into())]).to_text();
+    let is_chain = graph.is_chain();
+    let mut layers = Group::default();
+    let mut counts = BTreeMap::new();
+    for layer in graph.layers.into_iter().skip(usize::from(is_chain)) {
+        // Numbered by class, whatever the layers' names.
+        let name = snake_case(layer.class);
+        let count = counts.entry(layer.class).or_insert(0usize);
+        let path = if *count == 0 { name } else { format!("{name}_{count}") };
+        *count += 1;
+        if !layer.weights.is_empty() {
+            let datasets = layer.weights.into_iter().enumerate();
+            let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
+            let vars = Group { datasets, ..Group::default() };
+            layers
+                .groups
+                .push((path, Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }));
+        }
+    }
+    let root = Group { groups: vec![("layers".to_string(), layers)], ..Group::default() };
+    let weights = hdf5::write(&root)?;
+    zip::write(&[
+        ("metadata.json", metadata.as_bytes()),
+        ("config.json", config.as_bytes()),
+        ("model.weights.h5", &weights),
+    ])
+}
+
+/// As Keras makes a path of a class name (`to_snake_case` in its `naming.py`): `PReLU` is `p_re_lu`.
+fn snake_case(class: &str) -> String {
+    let bytes = class.as_bytes();
+    let is_lower =
+        |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase);
+    let mut name = String::new();
+    for (index, letter) in class.char_indices() {
+        let starts_word =
+            letter.is_ascii_uppercase() && (is_lower(index.checked_sub(1)) || is_lower(Some(index + 1)));
+        if starts_word && index > 0 {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+fn graph(model: &Model, dtype: Dtype, dialect: Dialect) -> Result<Graph<'_>> {
+    if dtype == Dtype::Int8 {
+        return Err(Error::unsupported(
+            "Keras's files hold no int8 weights; save as 'onnx' or 'safetensors', or with the dtype 'f16'",
+        ));
+    }
+    Graph::of(model, dtype, dialect)
+}
+
+fn versions() -> [(String, Attribute); 2] {
+    [("keras_version", KERAS_VERSION), ("backend", "tensorflow")]
+        .map(|(name, value)| (name.to_string(), Attribute::Text(value.to_string())))
+}
+
+/// A list in one attribute, or in several, numbered ones where it is too long for one.
+fn list(name: &str, texts: Vec<String>) -> Vec<(String, Attribute)> {
+    let width = texts.iter().map(String::len).max().unwrap_or(0).max(1);
+    if texts.len().saturating_mul(width) <= MAX_LIST {
+        return vec![(name.to_string(), Attribute::Texts(texts))];
+    }
+    let chunks = texts.chunks((MAX_LIST / width).max(1)).enumerate();
+    chunks.map(|(index, chunk)| (format!("{name}{index}"), Attribute::Texts(chunk.to_vec()))).collect()
+}
