@@ -19,12 +19,10 @@ use super::{
 };
 use crate::{
     Error, Model, Result, Tensor,
+    model::sorted,
     tensor::{element_count, reserve},
 };
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::borrow::Cow;
 
 /// `model.json`, taken apart.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ impl ModelJson {
     /// `Format` for files that are missing or too short, `Unsupported` for layers that nearside does not run, `Shape`
     /// for weights that do not fit their layers.
     pub fn read<'a>(self, open: impl Fn(&str) -> Result<&'a [u8]>) -> Result<Model> {
-        let mut stored = Stored::new(self.groups, open)?;
+        let stored = Stored::new(self.groups, open)?;
         let (config, version) = configuration(self.topology)?;
         let names = stored.weights.iter().filter(|weight| !weight.skipped).map(|weight| weight.name.clone());
         keras::read_named(&config, &version, names.collect(), |name| stored.take(name))
@@ -227,18 +225,24 @@ struct Stored<'a> {
     /// The files of each group, in order.
     groups: Vec<Vec<&'a [u8]>>,
     weights: Vec<Weight>,
-    /// For each name, the weight's index, its group and its first byte in it.
-    places: BTreeMap<String, (usize, usize, usize)>,
+    /// For each weight its group, and its first byte in it.
+    places: Vec<(usize, usize)>,
+    /// Names of the weights in order, each with its index.
+    names: Vec<(String, usize)>,
 }
 
 impl<'a> Stored<'a> {
     fn new(groups: Vec<Group>, open: impl Fn(&str) -> Result<&'a [u8]>) -> Result<Self> {
-        let mut stored = Self { groups: Vec::new(), weights: Vec::new(), places: BTreeMap::new() };
-        let mut opened = BTreeSet::new();
+        let paths = sorted(groups.iter().flat_map(|group| &group.paths));
+        if let Some(path) = twice(&paths) {
+            return Err(Error::format(format!("weightsManifest lists the file '{path}' twice")));
+        }
+        let names = sorted(groups.iter().flat_map(|group| &group.weights).map(|weight| &weight.name));
+        if let Some(name) = twice(&names) {
+            return Err(Error::format("weightsManifest lists this weight twice").tensor(name));
+        }
+        let mut stored = Self { groups: Vec::new(), weights: Vec::new(), places: Vec::new(), names };
         for group in groups {
-            if let Some(path) = group.paths.iter().find(|path| !opened.insert(String::clone(path))) {
-                return Err(Error::format(format!("weightsManifest lists the file '{path}' twice")));
-            }
             let files = group.paths.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
             let length = files.iter().map(|file| file.len()).fold(0, usize::saturating_add);
             let mut position = 0usize;
@@ -256,10 +260,7 @@ impl<'a> Stored<'a> {
                     );
                     return Err(Error::format(message).tensor(weight.name).offset(position as u64));
                 };
-                let place = (stored.weights.len(), stored.groups.len(), position);
-                if stored.places.insert(weight.name.clone(), place).is_some() {
-                    return Err(Error::format("weightsManifest lists this weight twice").tensor(weight.name));
-                }
+                stored.places.push((stored.groups.len(), position));
                 stored.weights.push(weight);
                 position = end;
             }
@@ -272,9 +273,12 @@ impl<'a> Stored<'a> {
         Ok(stored)
     }
 
-    fn take(&mut self, name: &str) -> Result<Tensor> {
-        let place = self.places.get(name).and_then(|&(weight, group, start)| {
-            Some((self.weights.get(weight)?, self.groups.get(group)?, start))
+    fn take(&self, name: &str) -> Result<Tensor> {
+        let found = self.names.binary_search_by(|(own, _)| own.as_str().cmp(name));
+        let index = found.ok().and_then(|found| Some(self.names.get(found)?.1));
+        let place = index.and_then(|index| {
+            let &(group, start) = self.places.get(index)?;
+            Some((self.weights.get(index)?, self.groups.get(group)?, start))
         });
         let Some((weight, files, start)) = place else {
             return Err(Error::format("the file lacks this weight").tensor(name));
@@ -291,6 +295,14 @@ impl<'a> Stored<'a> {
         };
         read().map_err(|error| error.tensor(name))
     }
+}
+
+/// A name that stands twice among these, which are in order.
+fn twice(names: &[(String, usize)]) -> Option<&str> {
+    names.windows(2).find_map(|pair| match pair {
+        [(first, _), (second, _)] if first == second => Some(first.as_str()),
+        _ => None,
+    })
 }
 
 /// A range of what the files hold together, which is known to be there.

@@ -22,12 +22,22 @@ use super::{
 };
 use crate::{Error, Layer, LayerKind, Model, Result};
 use module::Module;
-use std::collections::{BTreeMap, BTreeSet};
 
 const CONFIG: &str = "the option 'config'";
 
-/// The tensors of a file: their shapes by name.
-type Shapes = BTreeMap<String, Vec<usize>>;
+/// The tensors of a file, their shapes with their names, in the names' order.
+struct Shapes(Vec<(String, Vec<usize>)>);
+
+impl Shapes {
+    fn get(&self, name: &str) -> Option<&[usize]> {
+        let index = self.0.binary_search_by(|(own, _)| own.as_str().cmp(name)).ok()?;
+        self.0.get(index).map(|(_, shape)| shape.as_slice())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
 
 /// Reads a safetensors file without an architecture.
 ///
@@ -36,11 +46,11 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 /// run, `Shape` for weights that do not fit it.
 pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
     let mut file = File::read(bytes)?;
-    let shapes: Shapes = file.left().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
+    let shapes = Shapes(file.left().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect());
     let Some(config) = config else { return Err(suggest::without_architecture(&shapes)) };
     let value = Value::parse(config.as_bytes(), CONFIG)?;
     if matches!(&value, Value::Object(fields) if fields.iter().any(|(name, _)| name == "class_name")) {
-        let names = shapes.into_keys().collect();
+        let names = shapes.names().cloned().collect();
         return keras::read_named(config, "3", names, |name| file.take(name));
     }
     let model = sequential(value, &shapes, &mut file)?;
@@ -90,20 +100,21 @@ fn sequential(config: Value, shapes: &Shapes, file: &mut File) -> Result<Model> 
 
 /// What stands in front of the positions in the tensors' names; `None` where that is not one and the same.
 fn prefix(shapes: &Shapes) -> Option<String> {
-    let module = |name: &String| {
+    let prefix = |name: &String| {
         let (module, _) = name.rsplit_once('.')?;
         let position = module.rsplit('.').next()?;
         position.parse::<u32>().ok()?;
         module.strip_suffix(position).map(str::to_string)
     };
-    let mut found: BTreeSet<String> = shapes.keys().filter_map(module).collect();
-    found.pop_first().filter(|_| found.is_empty())
+    let mut found = shapes.names().filter_map(prefix);
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
 }
 
 /// The values of a sample that the first weights take, if only what leaves their number alone comes before.
 fn width(modules: &[Module], shapes: &Shapes) -> Option<usize> {
     for module in modules {
-        let shape = |weight: &str| shapes.get(&module.weight(weight)).map(Vec::as_slice);
+        let shape = |weight: &str| shapes.get(&module.weight(weight));
         match module.class.as_str() {
             "Linear" => return shape("weight")?.get(1).copied(),
             "BatchNorm1d" => return shape("running_mean")?.first().copied(),

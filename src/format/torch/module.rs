@@ -315,7 +315,7 @@ impl Weights<'_, '_> {
 
     fn take(&mut self, weight: &str) -> Result<Tensor> {
         let name = self.module.weight(weight);
-        if !self.shapes.contains_key(&name) {
+        if self.shapes.get(&name).is_none() {
             let message = match self.module.origin {
                 Origin::Name | Origin::Position => {
                     format!("the file lacks this tensor{}", suggest::example(self.shapes))
@@ -334,7 +334,7 @@ impl Weights<'_, '_> {
     /// A weight that the module has if the option says so, or if it is left out and the file has it.
     fn optional(&mut self, weight: &str, option: &str) -> Result<Option<Tensor>> {
         let has = self.flag(option)?;
-        match has.unwrap_or(self.shapes.contains_key(&self.module.weight(weight))) {
+        match has.unwrap_or(self.shapes.get(&self.module.weight(weight)).is_some()) {
             true => self.take(weight).map(Some),
             false => Ok(None),
         }

@@ -1,8 +1,8 @@
 //! What to give as `config` for the tensors of a file.
 
 use super::{Shapes, Value, prefix};
-use crate::Error;
-use std::{collections::BTreeMap, fmt::Write};
+use crate::{Error, model};
+use std::fmt::Write;
 
 /// Tensors that a message names.
 const LISTED: usize = 12;
@@ -17,15 +17,15 @@ pub(super) fn without_architecture(shapes: &Shapes) -> Error {
         let _ = write!(message, "{separator}{name} {shape:?}");
         separator = ", ";
     }
-    if shapes.len() > LISTED {
-        let _ = write!(message, " and {} more", shapes.len() - LISTED);
+    if shapes.0.len() > LISTED {
+        let _ = write!(message, " and {} more", shapes.0.len() - LISTED);
     }
     Error::unsupported(message + &example(shapes))
 }
 
 /// What to do, as the end of a message.
 pub(super) fn example(shapes: &Shapes) -> String {
-    if shapes.keys().any(|name| name.contains("/kernel")) {
+    if shapes.names().any(|name| name.ends_with("/kernel")) {
         return "; give Keras's model.to_json() in the option 'config'".to_string();
     }
     match config(shapes) {
@@ -58,7 +58,7 @@ fn config(shapes: &Shapes) -> Result<Value, String> {
         modules.push((path.to_string(), class));
     }
     let (path, class) = modules.first().ok_or("it holds no tensors")?;
-    let weight = shapes.get(&format!("{path}.weight")).map_or(&[][..], Vec::as_slice);
+    let weight = shapes.get(&format!("{path}.weight")).unwrap_or_default();
     let input = if *class == "Linear" { weight.get(1) } else { weight.first() };
     let input: Vec<usize> = input.copied().into_iter().collect();
     let layers = by_position(&modules, prefix(shapes)).unwrap_or_else(|| by_name(&modules));
@@ -67,7 +67,7 @@ fn config(shapes: &Shapes) -> Result<Value, String> {
 
 /// The class that has these weights.
 fn class(shapes: &Shapes, path: &str) -> Option<&'static str> {
-    let shape = |weight: &str| shapes.get(&format!("{path}.{weight}")).map(Vec::len);
+    let shape = |weight: &str| shapes.get(&format!("{path}.{weight}")).map(<[_]>::len);
     match (shape("running_mean"), shape("weight"), shape("bias")) {
         (Some(1), ..) => Some("BatchNorm1d"),
         (None, Some(2), _) => Some("Linear"),
@@ -108,14 +108,17 @@ fn by_name(modules: &[(String, &str)]) -> Vec<Value> {
 }
 
 /// The tensors with their numbers in ascending order: 2 before 10.
-fn sorted(shapes: &Shapes) -> impl Iterator<Item = (&String, &Vec<usize>)> {
-    let padded = |name: &str| {
-        let part = |part: &str| match part.parse::<u32>() {
-            Ok(number) => format!("{number:010}."),
-            Err(_) => format!("{part}."),
-        };
-        name.split('.').map(part).collect::<String>()
+fn sorted(shapes: &Shapes) -> impl Iterator<Item = &(String, Vec<usize>)> {
+    let padded = |name: &String| {
+        let mut padded = String::new();
+        for part in name.split('.') {
+            let _ = match part.parse::<u32>() {
+                Ok(number) => write!(padded, "{number:010}."),
+                Err(_) => write!(padded, "{part}."),
+            };
+        }
+        padded
     };
-    let sorted: BTreeMap<_, _> = shapes.iter().map(|(name, shape)| (padded(name), (name, shape))).collect();
-    sorted.into_values()
+    let padded: Vec<String> = shapes.names().map(padded).collect();
+    model::sorted(padded.iter()).into_iter().filter_map(|(_, index)| shapes.0.get(index))
 }
