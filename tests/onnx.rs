@@ -2,9 +2,9 @@
 #![cfg(all(feature = "formats", feature = "engine", not(target_arch = "wasm32")))]
 
 use nearside::{
-    ErrorKind, Model, Plan, Result,
+    ErrorKind, Model, Plan, Port, Result,
     cpu::{CpuExecutor, scalar},
-    format::onnx,
+    format::{container, onnx},
 };
 use npyz::npz::NpzArchive;
 use std::{io::Cursor, panic::catch_unwind};
@@ -20,19 +20,14 @@ fn array<T: npyz::Deserialize>(archive: &mut Archive, name: &str) -> Vec<T> {
     archive.by_name(name).unwrap().unwrap_or_else(|| panic!("no array '{name}'")).into_vec().unwrap()
 }
 
-fn names(model: &Model, nodes: &[usize]) -> Vec<String> {
-    nodes.iter().map(|&node| model.node_name(node).to_string()).collect()
-}
-
 /// What the model answers, by the specification and by the kernels.
-fn answers(model: &Model, inputs: &[&[f32]]) -> Result<[Vec<Vec<f32>>; 2]> {
-    let plan = Plan::compile(model)?;
+fn answers(model: &Model, plan: &Plan, inputs: &[&[f32]]) -> Result<[Vec<Vec<f32>>; 2]> {
     let rows = match plan.inputs.first() {
         Some(port) if model.batched => inputs[0].len() / port.width(),
         _ => 1,
     };
-    let scalar = scalar::run(&plan, inputs, rows)?;
-    Ok([scalar, CpuExecutor::prepare(model, &plan)?.run(inputs, rows)?])
+    let scalar = scalar::run(plan, inputs, rows)?;
+    Ok([scalar, CpuExecutor::prepare(model, plan)?.run(inputs, rows)?])
 }
 
 /// The first value that is not within 1e-5 of the largest one's size, or equal, or NaN where it should be.
@@ -49,80 +44,151 @@ fn difference(got: &[f32], want: &[f32]) -> Option<String> {
     wrong.map(|i| format!("value {i} is {}, {} expected", got[i], want[i]))
 }
 
-/// A case of ONNX's own node tests: named inputs and outputs.
+/// A case of an archive.
 struct Case {
     name: String,
     model: Vec<u8>,
+    /// Inputs and outputs, as `in:NAME` and `out:NAME`.
     arrays: Vec<(String, Vec<f32>)>,
+    /// What is said in strings, as `text:NAME`, `names:NAME` or `error`.
+    texts: Vec<(String, String)>,
 }
 
-/// The archive that `make_onnx_node_cases.py` describes; another one than ours, with all cases, may be named.
-fn node_cases() -> Vec<Case> {
-    let archive = match std::env::var("NEARSIDE_ONNX_CASES") {
-        Ok(path) => std::fs::read(path).unwrap(),
-        Err(_) => bytes("onnx/node_cases.npz"),
-    };
+impl Case {
+    fn array(&self, kind: &str, name: &str) -> Option<&[f32]> {
+        let name = format!("{kind}:{name}");
+        self.arrays.iter().find(|(own, _)| *own == name).map(|(_, values)| &values[..])
+    }
+
+    fn text(&self, kind: &str, name: &str) -> Option<Vec<&str>> {
+        let name = format!("{kind}:{name}");
+        self.texts.iter().find(|(own, _)| *own == name).map(|(_, text)| text.split('|').collect())
+    }
+}
+
+/// The cases of an archive, which `onnx_archive.py` describes.
+fn cases(archive: Vec<u8>) -> Vec<Case> {
     let mut archive = NpzArchive::new(Cursor::new(archive)).unwrap();
     let text = String::from_utf8(array(&mut archive, "cases")).unwrap();
     let models: Vec<u8> = array(&mut archive, "models");
     let values: Vec<f32> = array(&mut archive, "values");
     let (mut models, mut values) = (&models[..], &values[..]);
-    let read = |line: &str| {
+    let mut cases = Vec::new();
+    for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let (model, rest) = models.split_at(fields[1].parse().unwrap());
         models = rest;
-        let arrays = fields[2..].chunks(2).map(|pair| {
-            let (array, rest) = values.split_at(pair[1].parse().unwrap());
-            values = rest;
-            (pair[0].to_string(), array.to_vec())
-        });
-        Case { name: fields[0].to_string(), model: model.to_vec(), arrays: arrays.collect() }
-    };
-    text.lines().map(read).collect()
+        let mut case = Case { name: fields[0].into(), model: model.to_vec(), arrays: vec![], texts: vec![] };
+        for pair in fields[2..].chunks(2) {
+            let name = pair[0].to_string();
+            if name.starts_with("in:") || name.starts_with("out:") {
+                let (array, rest) = values.split_at(pair[1].parse().unwrap());
+                values = rest;
+                case.arrays.push((name, array.to_vec()));
+            } else {
+                case.texts.push((name, pair[1].to_string()));
+            }
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+/// What is wrong with one output of a model.
+fn check_output(case: &Case, port: &Port, got: &[f32]) -> Option<String> {
+    let names = port.classes.as_ref().map(|classes| &classes.names[..]).unwrap_or_default();
+    if let Some(text) = case.text("text", &port.name) {
+        let got: Vec<&str> = got.iter().map(|&index| names[index as usize].as_str()).collect();
+        return (got != text).then(|| format!("{got:?}, {text:?} expected"));
+    }
+    if let Some(text) = case.text("names", &port.name).filter(|text| text != names) {
+        return Some(format!("classes {names:?}, {text:?} expected"));
+    }
+    match case.array("out", &port.name) {
+        Some(want) => difference(got, want),
+        None => Some("an output that the case lacks".to_string()),
+    }
 }
 
 /// What is wrong with the answers to a case; an error where there are none.
 fn check_case(case: &Case) -> Result<Option<String>> {
     let model = onnx::read(&case.model, &[])?;
-    let find = |name: String| {
-        let found = case.arrays.iter().find(|(own, _)| *own == name);
-        &found.unwrap_or_else(|| panic!("no array '{name}'")).1[..]
-    };
-    let inputs: Vec<usize> = model.input_nodes().collect();
-    let inputs: Vec<&[f32]> =
-        names(&model, &inputs).into_iter().map(|name| find(format!("in:{name}"))).collect();
-    let outputs = names(&model, &model.outputs);
-    let count = case.arrays.iter().filter(|(name, _)| name.starts_with("out:")).count();
-    if outputs.len() != count {
-        return Ok(Some(format!("{} outputs, {count} expected", outputs.len())));
+    let plan = Plan::compile(&model)?;
+    let inputs: Vec<&[f32]> = plan
+        .inputs
+        .iter()
+        .map(|port| case.array("in", &port.name).expect("an input that the case lacks"))
+        .collect();
+    let kinds = ["out:", "text:"];
+    let named = case.arrays.iter().map(|(name, _)| name).chain(case.texts.iter().map(|(name, _)| name));
+    let count = named.filter(|name| kinds.iter().any(|kind| name.starts_with(kind))).count();
+    if plan.outputs.len() != count {
+        return Ok(Some(format!("{} outputs, {count} expected", plan.outputs.len())));
     }
-    for got in answers(&model, &inputs)? {
-        for (name, got) in outputs.iter().zip(&got) {
-            if let Some(wrong) = difference(got, find(format!("out:{name}"))) {
-                return Ok(Some(format!("{name}: {wrong}")));
+    for answer in answers(&model, &plan, &inputs)? {
+        for (port, got) in plan.outputs.iter().zip(&answer) {
+            if let Some(wrong) = check_output(case, port, got) {
+                return Ok(Some(format!("{}: {wrong}", port.name)));
             }
         }
     }
-    Ok(None)
+    // What nearside saves of it is the same model.
+    let saved = container::read(&container::write(&model)?)?;
+    Ok((saved != model).then(|| "another model once saved and read".to_string()))
+}
+
+/// Runs all cases: the numbers that pass, are unsupported and are wrong, and what is wrong.
+fn run(cases: &[Case]) -> ([usize; 3], Vec<String>) {
+    let (mut counts, mut wrong) = ([0; 3], vec![]);
+    for case in cases {
+        let (kind, message) = match catch_unwind(|| check_case(case)) {
+            Ok(Ok(None)) => (0, None),
+            Ok(Ok(Some(difference))) => (2, Some(difference)),
+            Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => (1, Some(error.to_string())),
+            Ok(Err(error)) => (2, Some(error.to_string())),
+            Err(_) => (2, Some("panics".to_string())),
+        };
+        counts[kind] += 1;
+        wrong.extend(message.map(|message| format!("{}: {message}", case.name)));
+    }
+    let [passed, unsupported, bad] = counts;
+    println!("{passed} of {} cases pass, {unsupported} are unsupported, {bad} wrong", cases.len());
+    (counts, wrong)
 }
 
 #[test]
 fn onnx_s_own_node_tests_pass() {
-    let cases = node_cases();
-    let (mut passed, mut unsupported, mut wrong) = (0, vec![], vec![]);
-    for case in &cases {
-        match catch_unwind(|| check_case(case)) {
-            Ok(Ok(None)) => passed += 1,
-            Ok(Ok(Some(difference))) => wrong.push(format!("{}: {difference}", case.name)),
-            Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => {
-                unsupported.push(format!("{}: {error}", case.name));
-            }
-            Ok(Err(error)) => wrong.push(format!("{}: {error}", case.name)),
-            Err(_) => wrong.push(format!("{}: panics", case.name)),
-        }
+    // An archive of more cases may be named.
+    let cases = cases(match std::env::var("NEARSIDE_ONNX_CASES") {
+        Ok(path) => std::fs::read(path).unwrap(),
+        Err(_) => bytes("onnx/node_cases.npz"),
+    });
+    let (counts, wrong) = run(&cases);
+    assert!(counts[0] >= 253 && wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn graphs_in_the_forms_of_exporters_answer_as_onnxruntime() {
+    let mut cases = cases(bytes("onnx/graph_cases.npz"));
+    cases.retain(|case| !case.texts.iter().any(|(kind, _)| kind == "error"));
+    let (counts, wrong) = run(&cases);
+    assert!(counts[0] >= 80 && wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_is_not_understood_is_refused_by_name() {
+    let mut checked = 0;
+    for case in cases(bytes("onnx/graph_cases.npz")) {
+        let Some((_, message)) = case.texts.iter().find(|(kind, _)| kind == "error") else { continue };
+        let error = onnx::read(&case.model, &[]).expect_err(&case.name);
+        assert!(error.to_string().contains(message), "{}: {error}", case.name);
+        checked += 1;
     }
-    println!("{passed} of {} pass, {} unsupported, {} wrong", cases.len(), unsupported.len(), wrong.len());
-    assert!(cases.len() >= 253, "{} cases", cases.len());
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(unsupported.is_empty(), "{unsupported:#?}");
+    assert!(checked > 30, "{checked} cases");
+}
+
+#[test]
+fn scikit_learn_s_networks_answer_as_scikit_learn() {
+    let (counts, wrong) = run(&cases(bytes("onnx/sklearn_cases.npz")));
+    assert!(counts[0] >= 30 && wrong.is_empty(), "{wrong:#?}");
 }

@@ -238,6 +238,21 @@ impl Graph {
         }
     }
 
+    /// The value before it was cast to whole numbers.
+    pub fn before_cast(&self, value: &Value) -> Value {
+        const CAST: LayerKind = LayerKind::Activation(Activation::Elementwise(Elementwise::Truncate));
+        match value.source {
+            Source::Layer(layer) if self.layers.get(layer).is_some_and(|layer| layer.kind == CAST) => {
+                let before = self.inputs.get(layer).and_then(|inputs| inputs.first());
+                Value {
+                    source: before.map_or(value.source.clone(), |&layer| Source::Layer(layer)),
+                    ..value.clone()
+                }
+            }
+            _ => value.clone(),
+        }
+    }
+
     /// A function of each row, the last axis.
     pub fn rowwise(&mut self, value: &Value, function: Rowwise) -> Result<Value> {
         match value.known() {

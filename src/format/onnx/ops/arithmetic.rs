@@ -55,14 +55,19 @@ pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     }
 }
 
-/// The remainder: of the floored division, or of the truncated one with `fmod`.
+/// The remainder of whole numbers: of the floored division, or of the truncated one with `fmod`.
 fn modulo(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let round = if call.attributes.flag("fmod")? { Elementwise::Truncate } else { Elementwise::Floor };
     let (a, b) = (call.input(0)?, call.input(1)?);
-    let quotient = graph.binary(Binary::Divide, &a.clone().of_kind(Kind::Float), &b)?;
+    if a.kind != Kind::Int {
+        return Err(Error::unsupported("a remainder of floats"));
+    }
+    let [x, y] = [converted(graph, &a, Kind::Float)?, converted(graph, &b, Kind::Float)?];
+    let quotient = graph.binary(Binary::Divide, &x, &y)?;
     let whole = graph.unary(&quotient, round)?;
-    let multiple = graph.binary(Binary::Multiply, &whole, &b)?;
-    Ok(graph.binary(Binary::Subtract, &a, &multiple)?.of_kind(a.kind))
+    let multiple = graph.binary(Binary::Multiply, &whole, &y)?;
+    let rest = graph.binary(Binary::Subtract, &x, &multiple)?;
+    if rest.known().is_some() { converted(graph, &rest, Kind::Int) } else { Ok(rest.of_kind(Kind::Int)) }
 }
 
 /// Functions of any number of tensors; the mean has no function of two.

@@ -13,9 +13,7 @@ use crate::{
 
 /// `x · kernel + bias` over the last axis of the sample.
 pub(super) fn dense(graph: &mut Graph, x: &Value, kernel: &Value, bias: Option<Tensor>) -> Result<Value> {
-    if x.batch == Batch::Second || graph.shape(x).is_empty() {
-        return Err(across_batch());
-    }
+    graph.axis(x, -1)?;
     let kernel = kernel.tensor("the kernel")?;
     graph.spend(kernel.data().len())?;
     graph.apply(LayerKind::Dense { kernel, bias, activation: Activation::LINEAR }, x)
@@ -104,21 +102,25 @@ fn multiplied(graph: &mut Graph, a: &Value, b: &Value) -> Result<Value> {
             _ => {}
         }
     }
-    // The batch axis may be one of those in front of matrices, and of both: or the left one's rows are samples.
+    // The batch axis may be in front of matrices, of one side or both; or the left side's rows are samples.
     let row_left = left == 1 || (left == 2 && a.batch == Batch::First);
-    let in_front = |value: &Value, rank: usize| value.batch == Batch::None || rank > 2;
     let fits = match (a.batch, b.batch) {
         (Batch::None, Batch::None) => true,
-        (Batch::First, Batch::None) => right <= 2,
-        (Batch::None, Batch::First) => in_front(b, right) && left <= 2,
+        (Batch::First, Batch::None) => right <= 2 || (left > 2 && right <= left),
+        (Batch::None, Batch::First) => right > 2 && left <= right,
         (Batch::First, Batch::First) => left == right && left > 2,
         _ => false,
     };
     if !fits {
         return Err(across_batch());
     }
+    // Of equal rank, the other side has an axis of length 1 where the batch is.
+    let both = if left == right && left > 2 { graph.aligned(&[a.clone(), b.clone()])? } else { vec![] };
+    let (mut x, mut y) = match both.as_slice() {
+        [x, y] => (x.clone(), y.clone()),
+        _ => (a.clone(), b.clone()),
+    };
     let shape = |graph: &Graph, value: &Value| graph.shape(value).to_vec();
-    let (mut x, mut y) = (a.clone(), b.clone());
     if row_left {
         let row = [&[1][..], &shape(graph, &x)].concat();
         x = graph.reshape(&x, &row)?;

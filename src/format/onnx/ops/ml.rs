@@ -186,18 +186,13 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     if value.kind == Kind::Text || matches!(keys, Data::Texts(_)) {
         return Err(Error::unsupported("encodes strings; nearside's inputs are numbers"));
     }
-    let mut sorted = keys.floats()?;
-    sorted.sort_unstable_by(f32::total_cmp);
-    if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(Error::format("a key is given twice"));
-    }
-    // The position of the key, or the one behind the last.
-    let count = keys.len();
-    let hits = equals(graph, &value, &Value::constant(vec![count], keys))?.of_kind(Kind::Float);
-    let from_end = (0..count).map(|i| i as f32 - count as f32).collect();
-    let kernel = Value::constant(vec![count, 1], Data::Floats(from_end));
-    let bias = Tensor::new(vec![1], vec![count as f32])?;
-    let index = dense(graph, &hits, &kernel, Some(bias))?;
+    // The position of the key, or the one behind the last: where what is true for the first time is.
+    let hits = equals(graph, &value, &Value::constant(vec![keys.len()], keys))?;
+    let any = graph.rowwise(&hits, Rowwise::Max)?;
+    let none = graph.unary(&any, Elementwise::Not)?;
+    let axis = graph.shape(&hits).len().saturating_sub(1);
+    let choices = graph.concatenate(&[hits, none], axis)?;
+    let index = graph.rowwise(&choices, Rowwise::ArgMax)?;
     let shape = graph.shape(&value).to_vec();
     let index = graph.reshape(&index, &shape)?;
     values = Data::join(&[&values, &default])?;

@@ -140,6 +140,8 @@ pub(super) fn gathered(graph: &mut Graph, value: &Value, axis: usize, indices: &
 }
 
 fn look_up(graph: &mut Graph, table: &Value, axis: i64, indices: &Value) -> Result<Value> {
+    // Indices are checked to be whole numbers, so that a cast to them says nothing.
+    let indices = &graph.before_cast(indices);
     let rows = match (table.known(), normalized(axis, graph.rank(table))?) {
         (Some(table), 0) => table.clone(),
         (Some(_), _) => return Err(Error::unsupported("looks up columns; nearside looks up rows")),
