@@ -247,7 +247,12 @@ impl<'a> Builder<'a> {
             matches!(kind, LayerKind::Embedding { .. } | LayerKind::CategoryEncoding { .. })
         };
         let users = &self.users[index];
-        let dtype = if !users.is_empty() && users.iter().all(is_index) { "int32" } else { "float32" };
+        let dtype = if !users.is_empty() && users.iter().all(is_index) && !self.model.outputs.contains(&index)
+        {
+            "int32"
+        } else {
+            "float32"
+        };
         let config = vec![("batch_shape", with_batch(shape)), ("dtype", dtype.into())];
         Part { class: "InputLayer", config, weights: vec![] }
     }

@@ -195,9 +195,8 @@ fn activation_parts<'a>(activation: Activation, width: usize, dialect: Dialect) 
             let weights = vec![whole("scale", Tensor::new(vec![width], vec![1.0; width])?)];
             Ok(vec![Part { class: "RMSNormalization", config, weights }])
         }
-        _ => Err(Error::unsupported(format!(
-            "Keras has no layer for the function '{name}' with these parameters; save as 'onnx' or 'safetensors'"
-        ))),
+        _ if is_default => Err(foreign(&format!("the function '{name}'"))),
+        _ => Err(foreign(&format!("the function '{name}' with these parameters"))),
     }
 }
 

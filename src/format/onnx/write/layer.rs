@@ -38,6 +38,12 @@ impl Writer<'_> {
         let width = shape.last().copied().unwrap_or(1);
         let rank = shape.len() + batch;
         let weights = self.weights(node.layer, layer)?;
+        let mut indices = x.clone();
+        if matches!(layer.kind, LayerKind::Embedding { .. } | LayerKind::CategoryEncoding { .. })
+            && !self.names_rows(source)
+        {
+            indices = self.graph.with("Cast", &[x], vec![int("to", INT64)]);
+        }
         let weight = |name: &str| -> &str {
             weights.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| value)
         };
@@ -126,12 +132,10 @@ impl Writer<'_> {
                 graph.op("Div", &[&centered, &deviation])
             }
             LayerKind::Embedding { .. } => {
-                let indices = graph.with("Cast", &[x], vec![int("to", INT64)]);
                 graph.op("Gather", &[weight("embeddings"), &indices])
             }
             LayerKind::CategoryEncoding { tokens, mode } => {
                 let replaces = *mode == Encoding::OneHot && shape.last() == Some(&1);
-                let mut indices = graph.with("Cast", &[x], vec![int("to", INT64)]);
                 if replaces {
                     let last = graph.ints(&[-1]);
                     indices = graph.op("Squeeze", &[&indices, &last]);

@@ -6,7 +6,7 @@ mod layer;
 mod message;
 
 use crate::{
-    Error, Layer, LayerKind, Model, Result,
+    Error, Layer, LayerKind, Model, Node, Result,
     format::{container::Dtype, stored::Stored},
 };
 use graph::{FLOAT, Graph, INT64, ML_DOMAIN, STRING, int, ints, texts};
@@ -166,9 +166,24 @@ impl Writer<'_> {
         Ok(Message::default().bytes(1, &result).message(2, &kind))
     }
 
-    /// `ValueInfoProto` of a node's result.
+    /// `ValueInfoProto` of an input.
     fn value(&self, node: usize) -> Message {
-        Message::default().bytes(1, &self.results[node]).message(2, &tensor(FLOAT, &self.shape(node)))
+        let dtype = if self.names_rows(node) { INT64 } else { FLOAT };
+        Message::default().bytes(1, &self.results[node]).message(2, &tensor(dtype, &self.shape(node)))
+    }
+
+    /// Whether a node is an input whose values serve as indices alone, so that they are whole numbers in the file too.
+    fn names_rows(&self, input: usize) -> bool {
+        let nodes = &self.model.nodes;
+        let kind = |node: &Node| &self.model.layers[node.layer].kind;
+        let mut users = nodes.iter().filter(|node| node.inputs.contains(&input)).peekable();
+        let is_input = matches!(kind(&nodes[input]), LayerKind::Input { .. });
+        is_input
+            && users.peek().is_some()
+            && !self.model.outputs.contains(&input)
+            && users.all(|node| {
+                matches!(kind(node), LayerKind::Embedding { .. } | LayerKind::CategoryEncoding { .. })
+            })
     }
 
     /// `TensorShapeProto`: an open axis has a name, all others a length.
