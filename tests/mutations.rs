@@ -3,6 +3,8 @@
 
 #![cfg(all(not(target_arch = "wasm32"), feature = "engine", feature = "formats"))]
 
+#[allow(dead_code, reason = "what the models answer is for another test")]
+mod archive;
 mod damage;
 
 use damage::Random;
@@ -70,7 +72,8 @@ fn find(fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// The model in a file, with the files beside it that belong to it.
 fn case(path: &Path, belongs: impl Fn(&str) -> bool) -> Case {
-    let file = |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_string(), fs::read(path).unwrap());
+    let file =
+        |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_string(), fs::read(path).unwrap());
     let mut files = vec![file(path)];
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         let beside = entry.unwrap().path();
@@ -121,7 +124,8 @@ impl Case {
     /// Reads the model within its bounds, and does with it what a page does: it can be written as a container, read
     /// again as the same, and made ready. Whether there was one.
     fn read(&self) -> bool {
-        let files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let files: Vec<_> =
+            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         let read = bounded(self.size(), || format::read_files(&files, self.config.as_deref()));
         let Ok(model) = read else { return false };
         let written = container::write(&model).expect("what was read can be written");
@@ -189,4 +193,16 @@ fn containers() {
         containers.push((name, Case { files: vec![file], config: None }));
     }
     mutate(&containers, 500, |_| ());
+}
+
+#[test]
+fn onnx_models() {
+    let mut models = Vec::new();
+    for name in ["node_cases", "graph_cases", "sklearn_cases"] {
+        for case in archive::cases(archive::bytes(&format!("onnx/{name}.npz"))) {
+            let file = ("model.onnx".to_string(), case.model);
+            models.push((format!("{name}: {}", case.name), Case { files: vec![file], config: None }));
+        }
+    }
+    mutate(&models, 50, |_| ());
 }

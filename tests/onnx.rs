@@ -1,24 +1,15 @@
 //! ONNX files give what ONNX's own tests, onnxruntime and scikit-learn say they give.
 #![cfg(all(feature = "formats", feature = "engine", not(target_arch = "wasm32")))]
 
+mod archive;
+
+use archive::{Case, bytes, cases};
 use nearside::{
     ErrorKind, Model, Plan, Port, Result,
     cpu::{CpuExecutor, scalar},
     format::{container, onnx},
 };
-use npyz::npz::NpzArchive;
-use std::{io::Cursor, panic::catch_unwind};
-
-type Archive = NpzArchive<Cursor<Vec<u8>>>;
-
-fn bytes(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn array<T: npyz::Deserialize>(archive: &mut Archive, name: &str) -> Vec<T> {
-    archive.by_name(name).unwrap().unwrap_or_else(|| panic!("no array '{name}'")).into_vec().unwrap()
-}
+use std::panic::catch_unwind;
 
 /// What the model answers, by the specification and by the kernels.
 fn answers(model: &Model, plan: &Plan, inputs: &[&[f32]]) -> Result<[Vec<Vec<f32>>; 2]> {
@@ -42,56 +33,6 @@ fn difference(got: &[f32], want: &[f32]) -> Option<String> {
         !(close || a == b || (a.is_nan() && b.is_nan()))
     });
     wrong.map(|i| format!("value {i} is {}, {} expected", got[i], want[i]))
-}
-
-/// A case of an archive.
-struct Case {
-    name: String,
-    model: Vec<u8>,
-    /// Inputs and outputs, as `in:NAME` and `out:NAME`.
-    arrays: Vec<(String, Vec<f32>)>,
-    /// What is said in strings, as `text:NAME`, `names:NAME` or `error`.
-    texts: Vec<(String, String)>,
-}
-
-impl Case {
-    fn array(&self, kind: &str, name: &str) -> Option<&[f32]> {
-        let name = format!("{kind}:{name}");
-        self.arrays.iter().find(|(own, _)| *own == name).map(|(_, values)| &values[..])
-    }
-
-    fn text(&self, kind: &str, name: &str) -> Option<Vec<&str>> {
-        let name = format!("{kind}:{name}");
-        self.texts.iter().find(|(own, _)| *own == name).map(|(_, text)| text.split('|').collect())
-    }
-}
-
-/// The cases of an archive, which `onnx_archive.py` describes.
-fn cases(archive: Vec<u8>) -> Vec<Case> {
-    let mut archive = NpzArchive::new(Cursor::new(archive)).unwrap();
-    let text = String::from_utf8(array(&mut archive, "cases")).unwrap();
-    let models: Vec<u8> = array(&mut archive, "models");
-    let values: Vec<f32> = array(&mut archive, "values");
-    let (mut models, mut values) = (&models[..], &values[..]);
-    let mut cases = Vec::new();
-    for line in text.lines() {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let (model, rest) = models.split_at(fields[1].parse().unwrap());
-        models = rest;
-        let mut case = Case { name: fields[0].into(), model: model.to_vec(), arrays: vec![], texts: vec![] };
-        for pair in fields[2..].chunks(2) {
-            let name = pair[0].to_string();
-            if name.starts_with("in:") || name.starts_with("out:") {
-                let (array, rest) = values.split_at(pair[1].parse().unwrap());
-                values = rest;
-                case.arrays.push((name, array.to_vec()));
-            } else {
-                case.texts.push((name, pair[1].to_string()));
-            }
-        }
-        cases.push(case);
-    }
-    cases
 }
 
 /// What is wrong with one output of a model.

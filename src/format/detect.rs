@@ -1,6 +1,6 @@
 //! What a file is, from its content.
 
-use super::{HDF5_SIGNATURE, container, json::Value, safetensors, tfjs::ModelJson};
+use super::{HDF5_SIGNATURE, container, json::Value, onnx, safetensors, tfjs::ModelJson};
 use crate::{Error, Result};
 
 /// What a file holds that can be a part of a model.
@@ -64,7 +64,7 @@ pub(super) fn content(bytes: &[u8]) -> Result<Content> {
     if let Some(message) = foreign(bytes) {
         return Err(Error::unsupported(message).offset(0));
     }
-    if is_onnx(bytes) {
+    if onnx::is_onnx(bytes) {
         return Ok(Content::Onnx);
     }
     if bytes.starts_with(b"\x08\x01\x12") {
@@ -162,9 +162,4 @@ static FOREIGN: [(usize, &[u8], &str); 13] = [
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let is = |at: usize, signature: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(signature));
     FOREIGN.iter().find(|(at, signature, _)| is(*at, signature)).map(|(.., message)| *message)
-}
-
-// Stands in for the reader of ONNX until it is here.
-fn is_onnx(_bytes: &[u8]) -> bool {
-    false
 }

@@ -3,7 +3,7 @@
 use super::{
     Files, container,
     detect::{Content, content},
-    keras, torch,
+    keras, onnx, torch,
 };
 use crate::{Error, ErrorKind, Model, Result};
 
@@ -48,7 +48,11 @@ pub fn read_as(files: &Files, config: Option<&str>, format: Option<&str>) -> Res
         Content::Archive => Err(Error::unsupported(
             "a zip archive, perhaps Keras 3's .keras format, is not read yet; save with model.save('model.h5')",
         )),
-        Content::Onnx => Err(Error::unsupported("ONNX is not read yet")),
+        Content::Onnx => {
+            no_config(config)?;
+            let beside = parts.names.iter().map(|name| Ok((name.as_str(), companion(files, main, name)?)));
+            onnx::read(bytes, &beside.collect::<Result<Vec<_>>>()?)
+        }
         Content::Tfjs(model) => {
             no_config(config).and_then(|()| model.read(|name| companion(files, main, name)))
         }
@@ -168,7 +172,7 @@ const MAX_COMPANIONS: usize = 4096;
 fn references(content: &Content, bytes: &[u8]) -> Result<Vec<String>> {
     let names = match content {
         Content::Tfjs(model) => model.paths(),
-        Content::Onnx => onnx_companions(bytes)?,
+        Content::Onnx => onnx::companions(bytes)?,
         _ => Vec::new(),
     };
     if names.len() > MAX_COMPANIONS {
@@ -177,11 +181,6 @@ fn references(content: &Content, bytes: &[u8]) -> Result<Vec<String>> {
     }
     names.iter().try_for_each(|name| check_name(name))?;
     Ok(names)
-}
-
-// Stands in for the reader of ONNX until it is here.
-fn onnx_companions(_bytes: &[u8]) -> Result<Vec<String>> {
-    Ok(Vec::new())
 }
 
 /// Refuses a name that could lead out of the model's folder, on any system or on the web.

@@ -34,8 +34,8 @@ use std::collections::BTreeSet;
 pub fn is_onnx(start: &[u8]) -> bool {
     let mut rest = start;
     let mut fields = 0;
-    // ir_version is the first field that every writer writes, and below 128.
-    if !matches!(start, [0x08, 1..=0x7f, ..]) {
+    // ir_version is the first field that every writer writes; 1, before ONNX was released, is TensorFlow's SavedModel.
+    if !matches!(start, [0x08, 2..=0x7f, ..]) {
         return false;
     }
     while let Some((tag, behind)) = number(rest) {

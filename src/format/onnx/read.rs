@@ -180,7 +180,7 @@ impl File {
         single: bool,
     ) -> Result<Model> {
         // Each weight may be turned and scaled a few times, and each value of a small file be repeated.
-        let budget = self.length.saturating_mul(4).saturating_add(1 << 24);
+        let budget = self.length.saturating_mul(4).saturating_add(1 << 21);
         let outside: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         let names = self.nodes.iter().flat_map(|node| &node.output).chain(self.initializers.keys());
         let names: BTreeSet<String> =

@@ -195,12 +195,14 @@ fn external<'a>(entries: &[proto::Entry], files: &Files<'a>) -> Result<&'a [u8]>
     })
 }
 
-/// The file of that path, or else of that name in whatever folder.
+/// The file of that path, or else the only one of that name in whatever folder.
 fn find<'a>(files: &Files<'a>, location: &str) -> Option<&'a [u8]> {
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
-    let exact = files.iter().find(|(path, _)| *path == location);
-    let found = exact.or_else(|| files.iter().find(|(path, _)| name(path) == name(location)));
-    found.map(|(_, bytes)| *bytes)
+    if let Some((_, bytes)) = files.iter().find(|(path, _)| *path == location) {
+        return Some(bytes);
+    }
+    let mut named = files.iter().filter(|(path, _)| name(path) == name(location));
+    named.next().filter(|_| named.next().is_none()).map(|(_, bytes)| *bytes)
 }
 
 /// The path of the file that external data lies in: below the model's folder, or it is refused.
