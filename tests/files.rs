@@ -80,7 +80,7 @@ mod detection {
             (&npz, "model.save('model.keras')"),
             (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
             (b"\x1f\x8b\x08\0", "unpack"),
-            (b"\x08\x01\x12\x80\x01", "SavedModel"),
+            (b"\x08\x01\x12\x80\x01\x0a\x05", "SavedModel"),
             (br#"{"format":"graph-model","modelTopology":{}}"#, "tfjs_layers_model"),
             (br#"{"modelTopology":{"node":[]},"weightsManifest":[]}"#, "tfjs_layers_model"),
             (br#"{"class_name":"Sequential","config":[]}"#, "without weights"),
@@ -373,7 +373,7 @@ mod tfjs {
         format("\"format\":", "\"licence\":\"x\",\"format\":", "'licence' is not understood");
         format("\"weights-2of4.bin\"", "\"weights-1of4.bin\"", "'weights-1of4.bin' twice");
         format("middle/kernel", "dense_Dense1/kernel", "this weight twice");
-        format("middle/kernel", "other/kernel", "0 weights of this layer, 1 are needed");
+        format("middle/kernel", "other/kernel", "no weights 'kernel' of this layer");
         let more = "\"weights\":[{\"name\":\"x/kernel\",\"shape\":[0],\"dtype\":\"bool\"},";
         assert_eq!(
             format("\"weights\":[", more, "no such weight").context().tensor.as_deref(),

@@ -45,8 +45,8 @@ fn what_is_no_model_file_is_named() {
     assert_eq!(refused(b"", ErrorKind::Format).context().offset, Some(0));
     let html = refused(b"\n <!DOCTYPE html><title>404</title>", ErrorKind::Format);
     assert!(html.to_string().contains("web page"), "{html}");
-    let zip = refused(b"PK\x03\x04rest", ErrorKind::Unsupported);
-    assert!(zip.to_string().contains("model.save('model.h5')"), "{zip}");
+    let zip = refused(b"PK\x03\x04rest", ErrorKind::Format);
+    assert!(zip.to_string().contains("zip archive is damaged"), "{zip}");
     let mut random = Random(1);
     for length in 1..512 {
         let mut bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
@@ -148,11 +148,9 @@ mod keras {
     #[test]
     fn unsupported_layers_are_named() {
         let error = refused(&bytes("conv2d.h5"), ErrorKind::Unsupported);
-        assert_eq!(
-            error.to_string(),
-            "layer 'conv2d': Conv2D layers are not supported; nearside runs dense networks: Dense, Activation, \
-             Flatten, Dropout"
-        );
+        let message =
+            "layer 'conv2d': Conv2D layers are not supported; nearside runs dense networks: Dense, ";
+        assert!(error.to_string().starts_with(message), "{error}");
     }
 
     #[test]

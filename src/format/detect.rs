@@ -64,13 +64,13 @@ pub(super) fn content(bytes: &[u8]) -> Result<Content> {
     if let Some(message) = foreign(bytes) {
         return Err(Error::unsupported(message).offset(0));
     }
-    if onnx::is_onnx(bytes) {
-        return Ok(Content::Onnx);
-    }
-    if bytes.starts_with(b"\x08\x01\x12") {
+    if is_saved_model(bytes) {
         return Err(Error::unsupported(
             "this is a TensorFlow SavedModel; load it in Python and save it with model.save('model.keras')",
         ));
+    }
+    if onnx::is_onnx(bytes) {
+        return Ok(Content::Onnx);
     }
     let mut start = String::new();
     bytes.iter().take(8).for_each(|byte| start.push_str(&format!(" {byte:02x}")));
@@ -103,6 +103,12 @@ fn archive(bytes: &[u8]) -> Result<Content> {
         return Err(Error::unsupported(NUMPY));
     }
     Ok(Content::Archive)
+}
+
+/// Protobuf as ONNX is: version 1, and a `MetaGraphDef`, whose first field is a message. ONNX has a name in its place.
+fn is_saved_model(bytes: &[u8]) -> bool {
+    let graph = bytes.strip_prefix(b"\x08\x01\x12").unwrap_or_default();
+    graph.iter().skip_while(|byte| **byte >= 0x80).nth(1) == Some(&0x0a)
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {

@@ -23,7 +23,7 @@ pub fn read_files(files: &Files, config: Option<&str>) -> Result<Model> {
 ///
 /// # Errors
 /// As [`read_files`]; `Format` for a model of another format, `Value` for a format that is none.
-pub fn read_as(files: &Files, config: Option<&str>, format: Option<&str>) -> Result<Model> {
+pub fn read_as<'a>(files: &Files<'a>, config: Option<&'a str>, format: Option<&str>) -> Result<Model> {
     if let Some(name) = format
         && !["h5", "keras", "onnx", "safetensors", "tfjs"].contains(&name)
     {
@@ -39,20 +39,16 @@ pub fn read_as(files: &Files, config: Option<&str>, format: Option<&str>) -> Res
         return Err(Error::format(message).offset(0));
     }
     let (main, bytes) = (parts.main, bytes(files, parts.main));
+    let or_beside = |config: Option<&'a str>| config.map_or(parts.architecture, |config| Ok(Some(config)));
     match parts.content {
         Content::Container => no_config(config).and_then(|()| container::read(bytes)),
-        Content::Safetensors => {
-            torch::read(bytes, config.map_or(parts.architecture, |config| Ok(Some(config)))?)
+        Content::Safetensors => torch::read(bytes, or_beside(config)?),
+        Content::Hdf5 if keras::has_architecture(bytes)? => {
+            no_config(config).and_then(|()| keras::read_h5(bytes, None))
         }
-        Content::Hdf5 => no_config(config).and_then(|()| keras::read_h5(bytes)),
-        Content::Archive => Err(Error::unsupported(
-            "a zip archive, perhaps Keras 3's .keras format, is not read yet; save with model.save('model.h5')",
-        )),
-        Content::Onnx => {
-            no_config(config)?;
-            let beside = parts.names.iter().map(|name| Ok((name.as_str(), companion(files, main, name)?)));
-            onnx::read(bytes, &beside.collect::<Result<Vec<_>>>()?)
-        }
+        Content::Hdf5 => keras::read_h5(bytes, or_beside(config)?),
+        Content::Archive => no_config(config).and_then(|()| keras::read_archive(bytes)),
+        Content::Onnx => no_config(config).and_then(|()| read_onnx(files, main, &parts.names)),
         Content::Tfjs(model) => {
             no_config(config).and_then(|()| model.read(|name| companion(files, main, name)))
         }
@@ -181,6 +177,15 @@ fn references(content: &Content, bytes: &[u8]) -> Result<Vec<String>> {
     }
     names.iter().try_for_each(|name| check_name(name))?;
     Ok(names)
+}
+
+/// Reads ONNX, with the files it refers to under the names that it has for them.
+fn read_onnx(files: &Files, main: usize, names: &[String]) -> Result<Model> {
+    let mut beside = Vec::new();
+    for name in names {
+        beside.push((name.as_str(), companion(files, main, name)?));
+    }
+    onnx::read(bytes(files, main), &beside)
 }
 
 /// Refuses a name that could lead out of the model's folder, on any system or on the web.

@@ -15,7 +15,7 @@
 
 use super::{
     json::{Object, Value},
-    keras,
+    keras::{self, KerasVersion},
 };
 use crate::{
     Error, Model, Result, Tensor,
@@ -103,17 +103,17 @@ impl ModelJson {
         let stored = Stored::new(self.groups, open)?;
         let (config, version) = configuration(self.topology)?;
         let names = stored.weights.iter().filter(|weight| !weight.skipped).map(|weight| weight.name.clone());
-        keras::read_named(&config, &version, names.collect(), |name| stored.take(name))
+        keras::read_named(&config, Some(version), names.collect(), &mut |name| stored.take(name))
     }
 }
 
 /// Keras's configuration as text, and the version of the Keras that wrote it.
-fn configuration(topology: Value) -> Result<(String, String)> {
+fn configuration(topology: Value) -> Result<(String, KerasVersion)> {
     let mut fields = Object::new(parsed(topology)?, "modelTopology")?;
     let version = match fields.take_optional("keras_version") {
-        Some(Value::Text(version)) if !version.starts_with("tfjs") => version,
+        Some(Value::Text(version)) if !version.starts_with("tfjs") => KerasVersion::parse(Some(&version))?,
         // TensorFlow.js has Keras 2's layers.
-        _ => "2".to_string(),
+        _ => KerasVersion::TWO,
     };
     fields.take_optional("backend");
     match fields.take_optional("model_config") {

@@ -22,7 +22,7 @@ pub(super) fn read(value: Option<Value>, version: KerasVersion) -> Result<Activa
 }
 
 fn by_name(name: &str, version: KerasVersion) -> Result<Activation> {
-    if name == "hard_sigmoid" && version < KerasVersion(3) {
+    if name == "hard_sigmoid" && version < KerasVersion::THREE {
         // clip(0.2 x + 0.5): Keras 3 changed it to relu6(x + 3) / 6.
         return Ok(Activation::Elementwise(Elementwise::HardSigmoid { slope: 0.2, offset: 0.5 }));
     }
@@ -31,14 +31,14 @@ fn by_name(name: &str, version: KerasVersion) -> Result<Activation> {
 
 fn by_object(object: Value, version: KerasVersion) -> Result<Activation> {
     let mut fields = Fields::new(object, "an activation")?;
-    let class = layer::class(&mut fields)?;
+    let class = layer::class(&mut fields)?.name;
     let config = fields.take("config");
     fields.done()?;
     match config {
         Some(Value::String(name)) if class == "function" => by_name(&name, version),
         Some(config @ Value::Object(_)) => {
             let mut fields = Fields::new(config, format!("the activation {class}"))?;
-            layer::skip_common(&mut fields)?;
+            layer::skip_common(&mut fields, false)?;
             let activation = by_layer(&class, &mut fields, version)?.ok_or_else(|| custom(&class))?;
             fields.done()?;
             Ok(activation)

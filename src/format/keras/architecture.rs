@@ -1,175 +1,156 @@
-//! `model_config`: the model's layers and their wiring, as JSON.
+//! `model_config`: a model's layers and their wiring, as JSON. Also what TensorFlow.js keeps under
+//! `modelTopology.model_config`, in Keras 2's form.
 
 use super::{
-    KerasVersion,
-    fields::{Fields, brief},
-    graph,
-    layer::{self, Entry, Spec},
+    KerasVersion, build,
+    fields::Fields,
+    layer::{self, Content},
+    network::Network,
 };
-use crate::{Error, Layer, LayerKind, Model, Node, Result, Tensor};
+use crate::{Error, Model, Result, Tensor};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A model that lacks its weights.
 #[derive(Debug, PartialEq)]
-pub(super) struct Architecture {
-    name: String,
-    /// Each with its name.
-    layers: Vec<(String, Spec)>,
-    nodes: Vec<Node>,
-    outputs: Vec<usize>,
+pub(in crate::format) struct Architecture {
+    pub(super) network: Network,
+    pub(super) version: KerasVersion,
+    layers: Vec<LayerWeights>,
 }
 
-/// Parses a model's configuration.
-pub(super) fn read(config: &str, version: KerasVersion) -> Result<Architecture> {
+/// What a layer's weights are called. Layers without any are listed, too.
+#[derive(Debug, PartialEq)]
+pub(in crate::format) struct LayerWeights {
+    /// Index among all layers, those of nested models in the place of their model.
+    pub(in crate::format) index: usize,
+    /// Names of the models that it is nested in, the outermost first and without the whole, then its own.
+    pub(in crate::format) path: Vec<String>,
+    /// Keras's names: `kernel`, `bias` … in the order in which Keras lists the layer's weights.
+    pub(in crate::format) names: Vec<&'static str>,
+}
+
+impl LayerWeights {
+    /// The layer's name in the model that is built.
+    pub(in crate::format) fn name(&self) -> String {
+        self.path.join("/")
+    }
+}
+
+/// Gives a layer's weights: as many as there are shapes, in order, of just those shapes. There may be more names than
+/// shapes: the last ones are counters, which no prediction needs.
+pub(in crate::format) type WeightSource<'a> =
+    dyn FnMut(&LayerWeights, &[Vec<usize>]) -> Result<Vec<Tensor>> + 'a;
+
+/// Parses a model's configuration, with the class around it as `model.to_json()` gives it, or without as
+/// `model.get_config()` does. `version` is the file's; without one the configuration has to tell.
+///
+/// # Errors
+/// `Format` for a text that is no configuration, `Unsupported` for models that nearside does not run.
+pub(in crate::format) fn read(config: &str, version: Option<KerasVersion>) -> Result<Architecture> {
     let value: Value = serde_json::from_str(config)
         .map_err(|error| Error::format(format!("'model_config' is not readable JSON: {error}")))?;
+    let (class, value, own_version) = unwrapped(value)?;
+    let version = match (version, own_version) {
+        (Some(version), _) => version,
+        (None, Some(version)) => KerasVersion::parse(Some(&version))?,
+        (None, None) => spoken(config)?,
+    };
+    if !Network::is_class(&class) {
+        return Err(Error::unsupported(format!(
+            "the model is a {class}; nearside reads Sequential and functional models, rebuild it as one of them"
+        )));
+    }
+    let mut network = Network::read(&class, value, version)?;
+    check_shared(&network, &mut BTreeMap::new())?;
+    let mut layers = Vec::new();
+    number(&mut network, &mut Vec::new(), &mut BTreeMap::new(), &mut layers);
+    Ok(Architecture { network, version, layers })
+}
+
+/// The class, the configuration and the version of Keras, where it tells.
+fn unwrapped(value: Value) -> Result<(String, Value, Option<String>)> {
+    let bare = match &value {
+        // Keras 1's and early Keras 2's Sequential.get_config().
+        Value::Array(_) => Some("Sequential"),
+        Value::Object(map) if map.contains_key("class_name") || !map.contains_key("layers") => None,
+        Value::Object(map) if map.contains_key("input_layers") => Some("Functional"),
+        Value::Object(_) => Some("Sequential"),
+        _ => None,
+    };
+    if let Some(class) = bare {
+        return Ok((class.to_string(), value, None));
+    }
     let mut fields = Fields::new(value, "model_config")?;
     let class = layer::class(&mut fields)?;
     let config = fields.take("config");
     let config = fields.required("config", config)?;
-    // Which Keras wrote it is known from the file's own attributes.
-    fields.skip(&["keras_version", "backend"]);
+    let version = fields.text("keras_version")?;
+    fields.skip(&["backend"]);
     fields.done()?;
-    match class.as_str() {
-        "Sequential" => sequential(config, version),
-        // "Model" up to TensorFlow 2.2.
-        "Functional" | "Model" => functional(config, version),
-        _ => Err(Error::unsupported(format!(
-            "the model is a {class}; nearside reads Sequential and functional models, rebuild it as one of them"
-        ))),
+    Ok((class.name, config, version))
+}
+
+/// Which Keras wrote it, from the word it has for the shape of an input.
+fn spoken(config: &str) -> Result<KerasVersion> {
+    match (config.contains("\"batch_input_shape\""), config.contains("\"batch_shape\"")) {
+        (true, false) => Ok(KerasVersion::TWO),
+        (false, true) => Ok(KerasVersion::THREE),
+        _ => Err(Error::unsupported(
+            "the configuration does not tell which Keras wrote it; give the text of model.to_json()",
+        )),
     }
 }
 
-/// A chain. Keras 1, and 2 up to 2.2.2, wrote the list of layers alone.
-fn sequential(config: Value, version: KerasVersion) -> Result<Architecture> {
-    let (name, layers, build_shape) = match config {
-        Value::Array(_) => (None, config, None),
-        config => {
-            let mut config = Fields::new(config, "Sequential")?;
-            let layers = config.take("layers");
-            let layers = config.required("layers", layers)?;
-            let (name, build_shape) = (config.text("name")?, config.take("build_input_shape"));
-            layer::skip_common(&mut config)?;
-            config.done()?;
-            (name, layers, build_shape)
+/// Fails where two entries say that they are the same layer, and are not.
+fn check_shared<'a>(network: &'a Network, seen: &mut BTreeMap<u64, &'a Content>) -> Result<()> {
+    for entry in &network.entries {
+        if let Some(id) = entry.shared
+            && *seen.entry(id).or_insert(&entry.content) != &entry.content
+        {
+            return Err(Error::format("shares its 'shared_object_id' with another layer").layer(&entry.name));
         }
-    };
-    let mut entries = read_entries(layers, version)?;
-    let Some(first) = entries.first_mut() else {
-        return Err(Error::format("the model has no layers"));
-    };
-    if !matches!(first.spec, Spec::Plain(LayerKind::Input { .. })) {
-        // `batch_input_shape` of the first layer, in files without InputLayer; `build_input_shape` of a model that
-        // learnt its shape from its first batch.
-        let shape = match first.sample_shape.take() {
-            None => build_shape.map(layer::sample_shape).transpose()?,
-            known => known,
-        };
-        let shape = shape.ok_or_else(|| {
-            Error::unsupported(
-                "the file does not tell the model's input shape; call the model once before saving it, or start it \
-                 with keras.Input(shape)",
-            )
-        })?;
-        let (name, spec) = (format!("{}_input", first.name), Spec::Plain(LayerKind::Input { shape }));
-        entries.insert(0, Entry { name, spec, sample_shape: None, calls: None });
+        if let Content::Model(inner) = &entry.content {
+            check_shared(inner, seen)?;
+        }
     }
-    let node = |layer: usize| Node { layer, inputs: layer.checked_sub(1).into_iter().collect() };
-    Ok(Architecture {
-        name: name.unwrap_or_else(|| "sequential".to_string()),
-        nodes: (0..entries.len()).map(node).collect(),
-        outputs: vec![entries.len() - 1],
-        layers: entries.into_iter().map(|entry| (entry.name, entry.spec)).collect(),
-    })
+    Ok(())
 }
 
-fn functional(config: Value, version: KerasVersion) -> Result<Architecture> {
-    let mut config = Fields::new(config, "the model")?;
-    let name = config.text("name")?;
-    let (layers, inputs, outputs) =
-        (config.take("layers"), config.take("input_layers"), config.take("output_layers"));
-    let layers = config.required("layers", layers)?;
-    let inputs = config.required("input_layers", inputs)?;
-    let outputs = config.required("output_layers", outputs)?;
-    layer::skip_common(&mut config)?;
-    config.done()?;
-    let mut entries = read_entries(layers, version)?;
-    let (nodes, outputs) = graph::wire(&mut entries, inputs, outputs)?;
-    Ok(Architecture {
-        name: name.unwrap_or_else(|| "model".to_string()),
-        layers: entries.into_iter().map(|entry| (entry.name, entry.spec)).collect(),
-        nodes,
-        outputs,
-    })
-}
-
-fn read_entries(layers: Value, version: KerasVersion) -> Result<Vec<Entry>> {
-    match layers {
-        Value::Array(layers) => layers.into_iter().map(|layer| Entry::read(layer, version)).collect(),
-        other => Err(Error::format(format!("'layers' is {}, a list is needed", brief(&other)))),
+/// Numbers the layers. Those that are listed in several models get one number.
+fn number(
+    network: &mut Network,
+    path: &mut Vec<String>,
+    shared: &mut BTreeMap<u64, usize>,
+    layers: &mut Vec<LayerWeights>,
+) {
+    for entry in &mut network.entries {
+        path.push(entry.name.clone());
+        match &mut entry.content {
+            Content::Model(inner) => number(inner, path, shared, layers),
+            Content::Layer(spec, index) => {
+                let next = layers.len();
+                *index = entry.shared.map_or(next, |id| *shared.entry(id).or_insert(next));
+                if *index == next {
+                    layers.push(LayerWeights { index: next, path: path.clone(), names: spec.weight_names() });
+                }
+            }
+        }
+        path.pop();
     }
 }
 
 impl Architecture {
-    /// Gives every layer its weights. `weights` is asked for those of a layer by name, with the shapes they must have:
-    /// the kernel's, then the bias's.
-    pub(super) fn build(
-        self,
-        mut weights: impl FnMut(&str, &[Vec<usize>]) -> Result<Vec<Tensor>>,
-    ) -> Result<Model> {
-        let mut kinds: Vec<Option<LayerKind>> = vec![None; self.layers.len()];
-        let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let inputs: Option<Vec<&[usize]>> =
-                node.inputs.iter().map(|&input| shapes.get(input).map(Vec::as_slice)).collect();
-            let (Some(inputs), Some((name, spec)), Some(kind)) =
-                (inputs, self.layers.get(node.layer), kinds.get_mut(node.layer))
-            else {
-                return Err(Error::format("a node has no layer or no input"));
-            };
-            // A layer that is called twice has its weights already.
-            let kind = match kind {
-                Some(kind) => kind,
-                None => kind.insert(spec.with_weights(name, &inputs, &mut weights)?),
-            };
-            shapes.push(kind.output_shape(&inputs).map_err(|error| error.layer(name))?);
-        }
-        let layers = self.layers.into_iter().zip(kinds).map(|((name, _), kind)| match kind {
-            Some(kind) => Ok(Layer { name, kind }),
-            None => Err(Error::format("no node calls this layer").layer(name)),
-        });
-        let layers = layers.collect::<Result<_>>()?;
-        let model =
-            Model { name: self.name, layers, nodes: self.nodes, outputs: self.outputs, batched: true };
-        model.shapes()?;
-        Ok(model)
+    /// All layers, in the file's order.
+    pub(in crate::format) fn layers(&self) -> &[LayerWeights] {
+        &self.layers
     }
-}
 
-impl Spec {
-    fn with_weights(
-        &self,
-        name: &str,
-        inputs: &[&[usize]],
-        weights: &mut impl FnMut(&str, &[Vec<usize>]) -> Result<Vec<Tensor>>,
-    ) -> Result<LayerKind> {
-        let (units, use_bias, activation) = match *self {
-            Self::Plain(ref kind) => return Ok(kind.clone()),
-            Self::Dense { units, use_bias, activation } => (units, use_bias, activation),
-        };
-        let &[&[.., features]] = inputs else {
-            let given = inputs.len();
-            return Err(Error::format(format!(
-                "Dense takes one input with an axis besides the batch, {given} given"
-            ))
-            .layer(name));
-        };
-        let mut shapes = vec![vec![features, units]];
-        shapes.extend(use_bias.then(|| vec![units]));
-        let mut tensors = weights(name, &shapes).map_err(|error| error.layer(name))?.into_iter();
-        let (Some(kernel), bias) = (tensors.next(), tensors.next()) else {
-            return Err(Error::format("the layer has no kernel").layer(name));
-        };
-        Ok(LayerKind::Dense { kernel, bias, activation })
+    /// Builds the model. Each layer with weights is asked for once, when its input's shape is known.
+    ///
+    /// # Errors
+    /// Those of `weights`, with the layer's name; `Shape` for layers that do not fit together.
+    pub(in crate::format) fn build(&self, weights: &mut WeightSource) -> Result<Model> {
+        build::model(self, weights)
     }
 }

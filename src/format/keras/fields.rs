@@ -1,6 +1,7 @@
 //! JSON objects of which every key has to be understood.
 
-use crate::{Error, Result};
+use super::axes::Axes;
+use crate::{Error, Result, Tensor};
 use serde_json::{Map, Value};
 
 /// An object whose keys are taken one by one; what is left at the end was not understood.
@@ -19,9 +20,16 @@ impl Fields {
         }
     }
 
-    /// The value of a key; `None` where it is absent or null.
+    /// The value of a key; `None` where it is absent or null. Tuples are lists.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
-        self.map.remove(key).filter(|value| !value.is_null())
+        match self.map.remove(key)? {
+            Value::Null => None,
+            // {"class_name": "__tuple__", "config": {"value": […]}}
+            Value::Object(mut map) if map.get("class_name").is_some_and(|class| class == "__tuple__") => {
+                map.get_mut("config")?.get_mut("value").map(Value::take)
+            }
+            value => Some(value),
+        }
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>> {
@@ -33,12 +41,68 @@ impl Fields {
     }
 
     pub(super) fn count(&mut self, key: &str) -> Result<Option<usize>> {
-        self.typed(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
+        self.typed(key, "a whole number", size)
+    }
+
+    /// A whole number that may be negative.
+    pub(super) fn integer(&mut self, key: &str) -> Result<Option<i64>> {
+        self.typed(key, "a whole number", Value::as_i64)
+    }
+
+    /// A length, or a list of them.
+    pub(super) fn sizes(&mut self, key: &str) -> Result<Option<Vec<usize>>> {
+        self.typed(key, "a list of whole numbers", |value| match value {
+            Value::Array(items) => items.iter().map(size).collect(),
+            value => size(value).map(|size| vec![size]),
+        })
+    }
+
+    /// A list of lengths, `None` for each −1.
+    pub(super) fn sizes_or_rest(&mut self, key: &str) -> Result<Option<Vec<Option<usize>>>> {
+        let length = |value: &Value| match value.as_i64() {
+            Some(-1) => Some(None),
+            _ => size(value).map(Some),
+        };
+        self.typed(key, "a list of whole numbers", |value| value.as_array()?.iter().map(length).collect())
     }
 
     /// A number that stays finite as an `f32`.
     pub(super) fn number(&mut self, key: &str) -> Result<Option<f32>> {
-        self.typed(key, "a number", |value| Some(value.as_f64()? as f32).filter(|number| number.is_finite()))
+        self.typed(key, "a number", finite)
+    }
+
+    /// An axis, or a list of them.
+    pub(super) fn axes(&mut self, key: &str) -> Result<Option<Axes>> {
+        self.typed(key, "an axis or a list of axes", Axes::read)
+    }
+
+    /// A number, or numbers in lists of lists.
+    pub(super) fn tensor(&mut self, key: &str) -> Result<Option<Tensor>> {
+        self.typed(key, "a number or a list of numbers", tensor)
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, known: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        match known.iter().find(|(name, _)| *name == text) {
+            Some((_, choice)) => Ok(Some(*choice)),
+            None => {
+                Err(Error::unsupported(format!("{}: '{key}' is '{text}', which is not known", self.what)))
+            }
+        }
+    }
+
+    /// Fails where the key's value is true: `why` says what that would be.
+    pub(super) fn refuse(&mut self, key: &str, why: &str) -> Result<()> {
+        match self.flag(key)? {
+            Some(true) => Err(Error::unsupported(format!("{}: '{key}' is true: {why}", self.what))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the key is there, be it null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
     }
 
     fn typed<T>(&mut self, key: &str, needed: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
@@ -63,6 +127,14 @@ impl Fields {
         }
     }
 
+    /// Passes over how weights are made, penalised and held in training: nothing of it is left in a prediction.
+    pub(super) fn skip_training(&mut self) {
+        const ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
+        self.map.retain(|key, _| !ENDINGS.iter().any(|ending| key.ends_with(ending)));
+        // Keras 1's name of the kernel's initializer, and weights given when the layer was made.
+        self.skip(&["init", "weights"]);
+    }
+
     /// Passes over a key that is known to do nothing without a value.
     pub(super) fn skip_null(&mut self, key: &str) {
         if self.map.get(key).is_some_and(Value::is_null) {
@@ -81,6 +153,47 @@ impl Fields {
             ))),
         }
     }
+}
+
+fn size(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+fn finite(value: &Value) -> Option<f32> {
+    Some(value.as_f64()? as f32).filter(|number| number.is_finite())
+}
+
+/// A number, lists of lists of numbers, or the object that Keras wraps an array in. Recurses as deep as the JSON does,
+/// which its parser bounds.
+pub(super) fn tensor(value: &Value) -> Option<Tensor> {
+    match value {
+        Value::Array(items) => {
+            let mut parts = items.iter().map(tensor);
+            let (mut shape, mut data) = (vec![items.len()], Vec::new());
+            if let Some(first) = parts.next() {
+                let first = first?;
+                shape.extend(first.shape());
+                data.extend(first.into_data());
+            }
+            for part in parts {
+                let part = part?;
+                if shape.get(1..) != Some(part.shape()) {
+                    return None;
+                }
+                data.extend(part.into_data());
+            }
+            Tensor::new(shape, data).ok()
+        }
+        // {"class_name": "__numpy__" or "__tensor__", "config": {"value": …, "dtype": …}}
+        Value::Object(map) if map.get("class_name").and_then(Value::as_str).is_some_and(is_array) => {
+            tensor(map.get("config")?.get("value")?)
+        }
+        value => Tensor::new(Vec::new(), vec![finite(value)?]).ok(),
+    }
+}
+
+pub(super) fn is_array(class: &str) -> bool {
+    matches!(class, "__numpy__" | "__tensor__")
 }
 
 /// A value for a message, cut where it gets long.

@@ -64,7 +64,7 @@ impl Float {
                 let values = self.each(bytes, f64::from_le_bytes);
                 let narrow = |value: f64| match value as f32 {
                     narrow if narrow.is_infinite() && value.is_finite() => {
-                        Err(Error::value(format!("the weight {value:e} is beyond float32")))
+                        Err(Error::value("a weight is beyond float32"))
                     }
                     narrow => Ok(narrow),
                 };

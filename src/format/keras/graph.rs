@@ -3,159 +3,336 @@
 //! A call is a node of its layer, and a tensor is `[layer, node, index]`: `inbound_nodes` lists a layer's calls, each
 //! with the tensors it is given. Keras 1 and 2 write `[["dense", 0, 0, {kwargs}]]`, Keras 3
 //! `{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["dense", 0, 0]}}], "kwargs": {}}`.
+//!
+//! A model that is called has a node 0 of its own in Keras 1 and 2, which is not listed: its first call is node 1. In
+//! Keras 3 that is so in `output_layers` alone, and for functional models alone.
 
 use super::{
+    KerasVersion,
     fields::{Fields, brief},
-    layer::{Entry, Spec},
+    layer::{Content, Entry},
+    network::Network,
+    order,
 };
-use crate::{Error, LayerKind, Node, Result};
+use crate::{Error, Result};
 use serde_json::Value;
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-};
+use std::collections::BTreeMap;
 
-/// A call of a layer, as the file has it.
-struct Call {
-    layer: usize,
-    inputs: Vec<Reference>,
+/// A call of a layer or of a model.
+#[derive(Debug, PartialEq)]
+pub(super) struct Call {
+    /// Index of its entry.
+    pub(super) layer: usize,
+    pub(super) arguments: Vec<Argument>,
+    /// The keys of the arguments, where they are told apart by keys.
+    pub(super) keys: Vec<String>,
+    /// Whether it is given a mask, too.
+    pub(super) masked: bool,
 }
 
-/// The result of a layer's call.
-struct Reference {
+/// What a call is given.
+#[derive(Debug, PartialEq)]
+pub(super) enum Argument {
+    Value(Reference),
+    /// What is no layer's result; only operations take it.
+    Constant(Value),
+}
+
+/// A result of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference {
+    pub(super) call: usize,
+    pub(super) output: usize,
+}
+
+/// The calls of a model.
+pub(super) struct Wiring {
+    /// In an order of evaluation, the inputs first.
+    pub(super) calls: Vec<Call>,
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<Reference>,
+}
+
+impl Call {
+    pub(super) fn on_values(layer: usize, values: Vec<Reference>) -> Self {
+        let arguments = values.into_iter().map(Argument::Value).collect();
+        Self { layer, arguments, keys: Vec::new(), masked: false }
+    }
+}
+
+/// A tensor as the file spells it.
+struct Named {
     layer: String,
-    call: usize,
+    node: usize,
+    output: usize,
 }
 
-/// The calls in an order of evaluation, the inputs first and in the model's order, and those that are the outputs.
-pub(super) fn wire(entries: &mut [Entry], inputs: Value, outputs: Value) -> Result<(Vec<Node>, Vec<usize>)> {
-    let mut calls = Vec::new();
-    // Index of a layer's first call; the others follow it.
-    let mut first_call = HashMap::new();
+/// A call as the file has it.
+#[derive(Default)]
+struct Listed {
+    layer: usize,
+    arguments: Vec<Item>,
+    keys: Vec<String>,
+    masked: bool,
+}
+
+enum Item {
+    Tensor(Named),
+    Constant(Value),
+}
+
+/// The calls of one entry.
+#[derive(Clone, Copy)]
+struct Nodes {
+    /// Index of the entry.
+    layer: usize,
+    /// Index of its first call; the others follow it.
+    first: usize,
+    count: usize,
+    /// The lowest node that something refers to: in a call, and as an output.
+    lowest: [usize; 2],
+}
+
+/// Where a tensor is referred to.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Call,
+    Output,
+}
+
+pub(super) fn wire(
+    entries: &mut [Entry],
+    inputs: Value,
+    outputs: Value,
+    version: KerasVersion,
+) -> Result<Wiring> {
+    let mut listed = Vec::new();
+    let mut nodes = BTreeMap::new();
     for (layer, entry) in entries.iter_mut().enumerate() {
-        let first = calls.len();
-        let listed = entry.calls.take();
-        read_calls(layer, entry, listed, &mut calls).map_err(|error| error.layer(&entry.name))?;
-        if first_call.insert(entry.name.clone(), (first, calls.len() - first)).is_some() {
-            return Err(Error::format("two layers have this name").layer(&entry.name));
+        let first = listed.len();
+        let calls = entry.calls.take();
+        read_calls(layer, entry, calls, &mut listed).map_err(|error| error.layer(&entry.name))?;
+        let count = listed.len() - first;
+        nodes.insert(entry.name.clone(), Nodes { layer, first, count, lowest: [usize::MAX; 2] });
+    }
+    let (inputs, outputs) = (references(inputs)?, references(outputs)?);
+    let called = listed.iter().flat_map(|call| &call.arguments).filter_map(Item::tensor);
+    for (place, tensor) in
+        called.map(|tensor| (Place::Call, tensor)).chain(outputs.iter().map(|tensor| (Place::Output, tensor)))
+    {
+        if let Some(lowest) = nodes.get_mut(&tensor.layer).and_then(|n| n.lowest.get_mut(place as usize)) {
+            *lowest = tensor.node.min(*lowest);
         }
     }
-    let find = |reference: &Reference| match first_call.get(&reference.layer) {
-        Some(&(first, count)) if reference.call < count => Ok(first + reference.call),
-        Some(_) => Err(Error::format(format!("node {} is missing", reference.call)).layer(&reference.layer)),
-        None => Err(Error::format(format!("the layer '{}' is missing", reference.layer))),
+    let names = Names { entries, nodes, version };
+    let mut calls = Vec::with_capacity(listed.len());
+    for Listed { layer, arguments, keys, masked } in listed {
+        let resolved = arguments.into_iter().map(|item| match item {
+            Item::Tensor(tensor) => names.find(&tensor, Place::Call).map(Argument::Value),
+            Item::Constant(value) => Ok(Argument::Constant(value)),
+        });
+        let arguments = resolved.collect::<Result<_>>().map_err(|error| names.at(layer, error))?;
+        calls.push(Call { layer, arguments, keys, masked });
+    }
+    let find = |tensors: Vec<Named>, place| -> Result<Vec<Reference>> {
+        tensors.iter().map(|tensor| names.find(tensor, place)).collect()
     };
-    let mut edges: Vec<Vec<usize>> = Vec::with_capacity(calls.len());
-    for call in &calls {
-        let sources: Result<_> = call.inputs.iter().map(find).collect();
-        edges.push(sources.map_err(|error| match entries.get(call.layer) {
+    let outputs = find(outputs, Place::Output)?;
+    let inputs: Vec<usize> = find(inputs, Place::Call)?.iter().map(|input| input.call).collect();
+    check_inputs(entries, &calls, &inputs)?;
+    order::in_order(entries, calls, &inputs, outputs)
+}
+
+/// The entries by name.
+struct Names<'a> {
+    entries: &'a [Entry],
+    nodes: BTreeMap<String, Nodes>,
+    version: KerasVersion,
+}
+
+impl Names<'_> {
+    /// Where a tensor comes from.
+    fn find(&self, tensor: &Named, place: Place) -> Result<Reference> {
+        let found =
+            self.nodes.get(&tensor.layer).and_then(|nodes| Some((nodes, self.entries.get(nodes.layer)?)));
+        let Some((nodes, entry)) = found else {
+            return Err(Error::format(format!("the layer '{}' is missing", tensor.layer)));
+        };
+        let call = tensor.node.checked_sub(self.unlisted(nodes, entry, place));
+        let Some(call) = call.filter(|&call| call < nodes.count) else {
+            return Err(Error::format(format!("node {} is missing", tensor.node)).layer(&tensor.layer));
+        };
+        let results = entry.outputs();
+        if tensor.output >= results {
+            return Err(Error::format(format!(
+                "result {} of '{}' is asked for, which has {}",
+                tensor.output,
+                entry.name,
+                if results == 1 { "one result".to_string() } else { format!("{results} results") }
+            )));
+        }
+        Ok(Reference { call: nodes.first + call, output: tensor.output })
+    }
+
+    /// How many nodes are not listed: one of a model that nothing refers to by its node 0, where Keras may count so.
+    fn unlisted(&self, nodes: &Nodes, entry: &Entry, place: Place) -> usize {
+        let [in_calls, as_output] = nodes.lowest;
+        let lowest = match &entry.content {
+            Content::Layer(..) => 0,
+            Content::Model(_) if self.version < KerasVersion::THREE => in_calls.min(as_output),
+            Content::Model(_) if place == Place::Output && Network::is_functional(&entry.class) => as_output,
+            Content::Model(_) => 0,
+        };
+        lowest.min(1)
+    }
+
+    fn at(&self, layer: usize, error: Error) -> Error {
+        match self.entries.get(layer) {
             Some(entry) => error.layer(&entry.name),
             None => error,
-        })?);
+        }
     }
-    let ends = |value: Value| -> Result<Vec<usize>> { references(value)?.iter().map(find).collect() };
-    let (inputs, outputs) = (ends(inputs)?, ends(outputs)?);
-    check_inputs(entries, &calls, &inputs)?;
-    let order = order(&edges, &inputs)?;
-    let mut place = vec![0; calls.len()];
-    for (index, &call) in order.iter().enumerate() {
-        place[call] = index;
-    }
-    let renumbered = |calls: &[usize]| calls.iter().map(|&call| place[call]).collect();
-    let nodes = order.iter().map(|&call| Node { layer: calls[call].layer, inputs: renumbered(&edges[call]) });
-    Ok((nodes.collect(), renumbered(&outputs)))
 }
 
 /// The calls of one layer. An input layer has one, which is not listed.
-fn read_calls(layer: usize, entry: &Entry, listed: Option<Value>, calls: &mut Vec<Call>) -> Result<()> {
-    let listed = match listed {
-        Some(Value::Array(listed)) => listed,
+fn read_calls(layer: usize, entry: &Entry, calls: Option<Value>, listed: &mut Vec<Listed>) -> Result<()> {
+    let calls = match calls {
+        Some(Value::Array(calls)) => calls,
         None => Vec::new(),
         Some(other) => {
             return Err(Error::format(format!("'inbound_nodes' is {}, not a list", brief(&other))));
         }
     };
-    match (is_input(entry), listed.is_empty()) {
-        (true, true) => calls.push(Call { layer, inputs: Vec::new() }),
+    match (entry.is_input(), calls.is_empty()) {
+        (true, true) => listed.push(Listed { layer, ..Listed::default() }),
         (true, false) => return Err(Error::format("an input layer is called on something")),
         (false, true) => return Err(Error::format("no node calls this layer")),
         (false, false) => {}
     }
-    for node in listed {
-        calls.push(Call { layer, inputs: call(node)? });
+    for node in calls {
+        let mut call = Listed { layer, ..Listed::default() };
+        read_call(node, &mut call)?;
+        let constant = call.arguments.iter().find_map(|item| match item {
+            Item::Constant(value) => Some(value),
+            Item::Tensor(_) => None,
+        });
+        if let Some(value) = constant.filter(|_| !entry.is_operation()) {
+            return Err(no_tensor(value));
+        }
+        listed.push(call);
     }
     Ok(())
-}
-
-fn is_input(entry: &Entry) -> bool {
-    matches!(entry.spec, Spec::Plain(LayerKind::Input { .. }))
 }
 
 /// What a layer is called on.
-fn call(node: Value) -> Result<Vec<Reference>> {
-    if !node.is_object() {
-        return references(node);
+fn read_call(node: Value, call: &mut Listed) -> Result<()> {
+    let args = match node {
+        Value::Object(map) if map.contains_key("args") => {
+            let mut fields = Fields::new(Value::Object(map), "a node")?;
+            let args = fields.take("args");
+            let kwargs = fields.take("kwargs");
+            let args = fields.required("args", args)?;
+            fields.done()?;
+            call.masked |= kwargs.map_or(Ok(false), read_options)?;
+            args
+        }
+        node => node,
+    };
+    match args {
+        // Each argument by itself, because what has no tensor in it is a constant as a whole.
+        Value::Array(items) if !is_reference(&items) => {
+            items.into_iter().try_for_each(|item| collect(item, call))
+        }
+        args => collect(args, call),
     }
-    let mut fields = Fields::new(node, "a node")?;
-    let args = fields.take("args");
-    let args = fields.required("args", args)?;
-    let kwargs = fields.take("kwargs");
-    fields.done()?;
-    kwargs.map_or(Ok(()), check_options)?;
-    references(args)
 }
 
-/// All tensors in a structure of lists and dictionaries, in the order Keras flattens it: dictionaries by key.
-fn references(value: Value) -> Result<Vec<Reference>> {
-    let mut found = Vec::new();
-    collect(value, &mut found)?;
-    Ok(found)
-}
-
-/// Recurses as deep as the JSON does, which its parser bounds.
-fn collect(value: Value, found: &mut Vec<Reference>) -> Result<()> {
+/// All tensors in a structure of lists and dictionaries, in the order Keras flattens it: dictionaries by key. Recurses
+/// as deep as the JSON does, which its parser bounds.
+fn collect(value: Value, call: &mut Listed) -> Result<()> {
     match value {
-        Value::Array(items) if items.first().is_some_and(Value::is_string) => found.push(reference(items)?),
-        Value::Array(items) => items.into_iter().try_for_each(|item| collect(item, found))?,
-        Value::Object(mut map) if map.get("class_name").is_some_and(|class| class == "__keras_tensor__") => {
-            match map.get_mut("config").and_then(|config| config.get_mut("keras_history")).map(Value::take) {
-                Some(Value::Array(items)) => found.push(reference(items)?),
-                _ => return Err(Error::format("a tensor without 'keras_history'")),
+        value if !has_tensor(&value) => call.arguments.push(Item::Constant(value)),
+        Value::Array(items) if is_reference(&items) => {
+            if let Some(options) = items.get(3) {
+                call.masked |= read_options(options.clone())?;
+            }
+            call.arguments.push(Item::Tensor(reference(&items)?));
+        }
+        Value::Array(items) => items.into_iter().try_for_each(|item| collect(item, call))?,
+        Value::Object(map) if map.contains_key("class_name") => {
+            let history = map.get("config").and_then(|config| config.get("keras_history"));
+            match history.and_then(Value::as_array) {
+                Some(items) => call.arguments.push(Item::Tensor(reference(items)?)),
+                None => return Err(Error::format("a tensor without 'keras_history'")),
             }
         }
-        // serde_json keeps keys sorted, as Keras flattens them. A class is something other than a dictionary.
-        Value::Object(map) if !map.contains_key("class_name") => {
-            map.into_iter().try_for_each(|(_, item)| collect(item, found))?;
+        // serde_json keeps keys sorted, as Keras flattens them.
+        Value::Object(map) => {
+            for (key, item) in map {
+                call.keys.push(key);
+                collect(item, call)?;
+            }
         }
-        other => {
-            return Err(Error::unsupported(format!(
-                "called on {}, which is no layer's result",
-                brief(&other)
-            )));
-        }
+        other => return Err(no_tensor(&other)),
     }
     Ok(())
 }
 
-/// `[layer, node, tensor]`, in Keras 1 and 2 with the call's options behind.
-fn reference(items: Vec<Value>) -> Result<Reference> {
-    let text = || brief(&Value::from(items.clone()));
-    let parts = (items.first(), items.get(1), items.get(2));
-    let (Some(Value::String(layer)), Some(call), Some(tensor)) = parts else {
-        return Err(Error::format(format!("{} is not [layer, node, tensor]", text())));
+/// Tensors alone, as inputs and outputs of a model are listed.
+fn references(value: Value) -> Result<Vec<Named>> {
+    let mut call = Listed::default();
+    read_call(value, &mut call)?;
+    let tensor = |item| match item {
+        Item::Tensor(tensor) => Ok(tensor),
+        Item::Constant(value) => Err(no_tensor(&value)),
     };
-    let call = call.as_u64().and_then(|call| usize::try_from(call).ok());
-    let (Some(call), Some(0), 3..=4) = (call, tensor.as_u64(), items.len()) else {
-        return Err(Error::format(format!("{} is no result of a layer with one result", text())));
-    };
-    if let Some(options) = items.get(3) {
-        check_options(options.clone())?;
-    }
-    Ok(Reference { layer: layer.clone(), call })
+    call.arguments.into_iter().map(tensor).collect()
 }
 
-/// Accepts a call's keyword arguments if they leave a prediction as it is.
-fn check_options(options: Value) -> Result<()> {
+fn no_tensor(value: &Value) -> Error {
+    Error::unsupported(format!("called on {}, which is no layer's result", brief(value)))
+}
+
+impl Item {
+    fn tensor(&self) -> Option<&Named> {
+        match self {
+            Self::Tensor(tensor) => Some(tensor),
+            Self::Constant(_) => None,
+        }
+    }
+}
+
+fn is_reference(items: &[Value]) -> bool {
+    items.first().is_some_and(Value::is_string)
+}
+
+fn has_tensor(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => is_reference(items) || items.iter().any(has_tensor),
+        Value::Object(map) => match map.get("class_name") {
+            Some(class) => class == "__keras_tensor__",
+            None => map.values().any(has_tensor),
+        },
+        _ => false,
+    }
+}
+
+/// `[layer, node, tensor]`, in Keras 1 and 2 with the call's options behind.
+fn reference(items: &[Value]) -> Result<Named> {
+    let index = |at: usize| items.get(at)?.as_u64().and_then(|index| usize::try_from(index).ok());
+    match (items.first(), index(1), index(2), items.len()) {
+        (Some(Value::String(layer)), Some(node), Some(output), 3..=4) => {
+            Ok(Named { layer: layer.clone(), node, output })
+        }
+        _ => {
+            let text = brief(&Value::from(items));
+            Err(Error::format(format!("{text} is not [layer, node, tensor]")))
+        }
+    }
+}
+
+/// Accepts a call's keyword arguments if they leave a prediction as it is; whether a mask is among them.
+fn read_options(options: Value) -> Result<bool> {
     let mut options = Fields::new(options, "the call")?;
     if options.flag("training")? == Some(true) {
         return Err(Error::unsupported(
@@ -163,55 +340,39 @@ fn check_options(options: Value) -> Result<()> {
              without it",
         ));
     }
-    // Softmax and others have it, and no value here.
-    options.skip_null("mask");
-    options.done()
+    let mask = options.take("mask");
+    options.done()?;
+    Ok(mask.is_some())
 }
 
 /// Fails unless the model's inputs are its input layers, each once.
 fn check_inputs(entries: &[Entry], calls: &[Call], inputs: &[usize]) -> Result<()> {
     let mut listed = vec![false; calls.len()];
     for &input in inputs {
-        if std::mem::replace(&mut listed[input], true) {
-            return Err(Error::format("an input is listed twice").layer(&entries[calls[input].layer].name));
+        let (Some(call), Some(listed)) = (calls.get(input), listed.get_mut(input)) else { continue };
+        if std::mem::replace(listed, true) {
+            return Err(at(entries, call, Error::format("an input is listed twice")));
         }
     }
-    let wrong = calls.iter().zip(&listed).find(|(call, listed)| is_input(&entries[call.layer]) != **listed);
-    match wrong {
-        None => Ok(()),
-        Some((call, true)) => Err(Error::format("'input_layers' names it, but it is no InputLayer")
-            .layer(&entries[call.layer].name)),
-        Some((call, false)) => {
-            Err(Error::format("'input_layers' does not name this input").layer(&entries[call.layer].name))
+    for (call, listed) in calls.iter().zip(listed) {
+        let is_input = entries.get(call.layer).is_some_and(Entry::is_input);
+        if is_input != listed {
+            return Err(at(
+                entries,
+                call,
+                Error::format(match listed {
+                    true => "'input_layers' names it, but it is no InputLayer",
+                    false => "'input_layers' does not name this input",
+                }),
+            ));
         }
     }
+    Ok(())
 }
 
-/// An order in which every call follows those it takes its inputs from: the inputs, then Kahn's algorithm (1962), the
-/// earliest in the file first.
-fn order(edges: &[Vec<usize>], inputs: &[usize]) -> Result<Vec<usize>> {
-    let mut users = vec![Vec::new(); edges.len()];
-    let mut waiting: Vec<usize> = edges.iter().map(Vec::len).collect();
-    for (call, sources) in edges.iter().enumerate() {
-        sources.iter().for_each(|&source| users[source].push(call));
-    }
-    let mut order = Vec::with_capacity(edges.len());
-    let mut is_input = vec![false; edges.len()];
-    inputs.iter().for_each(|&input| is_input[input] = true);
-    let is_ready = |&call: &usize| edges[call].is_empty() && !is_input[call];
-    let mut ready: BinaryHeap<_> = (0..edges.len()).filter(is_ready).map(Reverse).collect();
-    let mut next_input = inputs.iter();
-    while let Some(call) = next_input.next().copied().or_else(|| ready.pop().map(|Reverse(call)| call)) {
-        order.push(call);
-        for &user in &users[call] {
-            waiting[user] -= 1;
-            if waiting[user] == 0 {
-                ready.push(Reverse(user));
-            }
-        }
-    }
-    match order.len() == edges.len() {
-        true => Ok(order),
-        false => Err(Error::format("the layers form a cycle")),
+fn at(entries: &[Entry], call: &Call, error: Error) -> Error {
+    match entries.get(call.layer) {
+        Some(entry) => error.layer(&entry.name),
+        None => error,
     }
 }

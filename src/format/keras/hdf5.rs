@@ -97,6 +97,11 @@ impl Hdf5 {
         Ok(parent.iter_groups().map_err(|error| broken(error).tensor(place))?.collect())
     }
 
+    /// How many datasets are right below a group.
+    pub(super) fn dataset_count(&self, group: &Group, place: &str) -> Result<usize> {
+        group.datasets().map(|names| names.len()).map_err(|error| broken(error).tensor(place))
+    }
+
     pub(super) fn attributes(&self, group: &Group, place: &str) -> Result<Attributes> {
         let read = || {
             let values = group.attrs()?;

@@ -1,51 +1,47 @@
 //! One layer's entry in the architecture.
 
 use super::{
-    KerasVersion, activation,
+    KerasVersion,
     fields::{Fields, brief},
+    network::Network,
+    operation::Operation,
+    spec::{self, Shape, Spec},
 };
-use crate::{Activation, Error, LayerKind, Result};
+use crate::{Error, Result};
 use serde_json::Value;
 
-/// A layer as the architecture describes it: its weights are yet to be read.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Spec {
-    /// A Dense layer, whose kernel's first axis is known when its input is.
-    Dense { units: usize, use_bias: bool, activation: Activation },
-    /// A layer without weights.
-    Plain(LayerKind),
-}
-
 /// A layer and what the architecture says about its place.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    pub(super) spec: Spec,
-    /// Shape of a sample, where the layer declares the model's input (Keras 1 and 2 without InputLayer).
-    pub(super) sample_shape: Option<Vec<usize>>,
+    /// As the file spells it.
+    pub(super) class: String,
+    /// Whether its weights are trained, which decides where a file has them.
+    pub(super) trainable: bool,
+    /// What the entries of one and the same layer have in common.
+    pub(super) shared: Option<u64>,
+    pub(super) content: Content,
+    /// Where the layer declares the model's input (Keras 1 and 2 without InputLayer).
+    pub(super) sample_shape: Shape,
     /// `inbound_nodes`, in a functional model.
     pub(super) calls: Option<Value>,
 }
 
-/// How the weights are made, penalised and held in training, and who may call the layer: nothing of it is left in a
-/// prediction. `*_W_*` and `init` are Keras 1's names.
-const TRAINING: [&str; 14] = [
-    "kernel_initializer",
-    "bias_initializer",
-    "kernel_regularizer",
-    "bias_regularizer",
-    "activity_regularizer",
-    "kernel_constraint",
-    "bias_constraint",
-    "init",
-    "W_regularizer",
-    "b_regularizer",
-    "W_constraint",
-    "b_constraint",
-    // The kernel's shape says the same.
-    "input_dim",
-    "input_length",
-];
+/// What an entry stands for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Content {
+    /// A layer, and its index among all layers of all models.
+    Layer(Spec, usize),
+    /// A model that is called like a layer.
+    Model(Network),
+}
+
+/// What stands beside every `class_name`.
+pub(super) struct Class {
+    pub(super) name: String,
+    module: Option<String>,
+    shared: Option<u64>,
+}
 
 impl Entry {
     /// Reads `{"class_name": …, "config": {…}, "name": …, "inbound_nodes": […]}`.
@@ -55,35 +51,123 @@ impl Entry {
         let name = fields.text("name")?;
         let calls = fields.take("inbound_nodes");
         let config = fields.take("config");
-        let mut config = Fields::new(fields.required("config", config)?, class.as_str())?;
-        let own_name = config.text("name")?;
+        let config = fields.required("config", config)?;
+        let own_name = config.get("name").and_then(Value::as_str).map(str::to_string);
         let name = fields.required("name", own_name.or(name))?;
         let read = || {
             fields.done()?;
-            let (spec, sample_shape) = spec(&class, config, version)?;
-            Ok((spec, sample_shape))
+            Self::with_config(&class, name.clone(), config, version)
         };
-        let (spec, sample_shape) = read().map_err(|error: Error| error.layer(&name))?;
-        Ok(Self { name, spec, sample_shape, calls })
+        let entry = read().map_err(|error: Error| error.layer(&name))?;
+        Ok(Self { calls, shared: class.shared, class: class.name, ..entry })
+    }
+
+    fn with_config(class: &Class, name: String, config: Value, version: KerasVersion) -> Result<Self> {
+        let mut entry = Self {
+            name,
+            class: String::new(),
+            trainable: true,
+            shared: None,
+            content: Content::Layer(Spec::Input(None), 0),
+            sample_shape: None,
+            calls: None,
+        };
+        if Network::is_class(&class.name) {
+            let network = Network::read(&class.name, config, version)?;
+            entry.trainable = network.trainable;
+            entry.content = Content::Model(network);
+            return Ok(entry);
+        }
+        let mut config = Fields::new(config, class.name.as_str())?;
+        if is_operation(class, &config, version) {
+            let operation = Operation::read(&class.name, &mut config)?;
+            config.skip(&["name"]);
+            if !matches!(operation, Operation::Unknown(_)) {
+                config.done()?;
+            }
+            entry.content = Content::Layer(Spec::Operation(operation), 0);
+            return Ok(entry);
+        }
+        let shape = config.take("batch_shape").or(config.take("batch_input_shape"));
+        let shape = shape.map(sample_shape).transpose()?;
+        entry.trainable = config.flag("trainable")?.unwrap_or(true);
+        // What is not supported is to be told before what is not known.
+        let spec = spec::read(&class.name, &mut config, version, shape.clone())?;
+        skip_common(&mut config, integers(&spec))?;
+        config.skip_training();
+        config.done()?;
+        entry.content = Content::Layer(spec, 0);
+        entry.sample_shape = shape;
+        Ok(entry)
+    }
+
+    /// The entry of an input that the architecture only implies.
+    pub(super) fn input(name: String, shape: Shape) -> Self {
+        Self {
+            name,
+            class: "InputLayer".to_string(),
+            trainable: true,
+            shared: None,
+            content: Content::Layer(Spec::Input(shape), 0),
+            sample_shape: None,
+            calls: None,
+        }
+    }
+
+    pub(super) fn is_input(&self) -> bool {
+        matches!(self.content, Content::Layer(Spec::Input(_), _))
+    }
+
+    pub(super) fn is_operation(&self) -> bool {
+        matches!(self.content, Content::Layer(Spec::Operation(_), _))
+    }
+
+    /// How many results a call has.
+    pub(super) fn outputs(&self) -> usize {
+        match &self.content {
+            Content::Layer(..) => 1,
+            Content::Model(network) => network.outputs.len(),
+        }
     }
 }
 
-/// Takes an object's class name, and passes over what Keras writes beside every `class_name`.
-pub(super) fn class(fields: &mut Fields) -> Result<String> {
-    let class = fields.text("class_name")?;
-    let class = fields.required("class_name", class)?;
+/// Whether this is a function of Keras 3's. Modules are not written to `.h5` files, where operations differ from the
+/// layers of the same name in what every layer has.
+fn is_operation(class: &Class, config: &Fields, version: KerasVersion) -> bool {
+    match &class.module {
+        Some(module) => {
+            ["keras.src.ops", "keras.src.activations"].iter().any(|root| module.starts_with(root))
+        }
+        None => {
+            version == KerasVersion::THREE
+                && class.name != "InputLayer"
+                && !["trainable", "dtype"].iter().any(|key| config.has(key))
+        }
+    }
+}
+
+/// Whether the layer's dtype may be one of integers: it takes them or gives them.
+fn integers(spec: &Spec) -> bool {
+    matches!(spec, Spec::Input(_) | Spec::Preprocessing(_))
+}
+
+/// Takes an object's class, and passes over what Keras writes beside every `class_name`.
+pub(super) fn class(fields: &mut Fields) -> Result<Class> {
+    let name = fields.text("class_name")?;
+    let name = fields.required("class_name", name)?;
     let registered = fields.text("registered_name")?;
     let module = fields.text("module")?;
     // `PACKAGE>CLASS` is how Keras names what users registered; the class itself may be called like one of Keras's.
     let foreign =
         registered.filter(|name| name.split_once('>').is_some_and(|(package, _)| package != "Keras"));
-    let foreign =
-        foreign.or(module.filter(|module| !is_keras(module)).map(|module| format!("{module}.{class}")));
+    let outside = module.as_ref().filter(|module| !is_keras(module));
+    let foreign = foreign.or(outside.map(|module| format!("{module}.{name}")));
     if let Some(name) = foreign {
         return Err(Error::unsupported(format!("{name} is a custom class, which nearside cannot run")));
     }
-    fields.skip(&["build_config", "compile_config", "shared_object_id"]);
-    Ok(class)
+    let shared = fields.take("shared_object_id").and_then(|id| id.as_u64());
+    fields.skip(&["build_config", "compile_config"]);
+    Ok(Class { name, module, shared })
 }
 
 fn is_keras(module: &str) -> bool {
@@ -93,88 +177,17 @@ fn is_keras(module: &str) -> bool {
         .any(|root| module.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-/// Takes the options that every layer has, but for its name.
-pub(super) fn skip_common(fields: &mut Fields) -> Result<()> {
-    check_dtype(fields.take("dtype"))?;
+/// Takes the options that every layer has.
+pub(super) fn skip_common(fields: &mut Fields, integers: bool) -> Result<()> {
+    check_dtype(fields.take("dtype"), integers)?;
     // Keras 1's name of an input's dtype.
-    check_dtype(fields.take("input_dtype"))?;
+    check_dtype(fields.take("input_dtype"), integers)?;
     fields.skip(&["name", "trainable", "autocast", "batch_size"]);
     Ok(())
 }
 
-fn spec(class: &str, mut config: Fields, version: KerasVersion) -> Result<(Spec, Option<Vec<usize>>)> {
-    let shape = config.take("batch_shape").or(config.take("batch_input_shape")).map(sample_shape);
-    let spec = match class {
-        "InputLayer" => Spec::Plain(input(&mut config, shape.clone())?),
-        "Dense" => dense(&mut config, version)?,
-        "Flatten" => flatten(&mut config)?,
-        "Dropout" => dropout(&mut config)?,
-        _ => match activation::by_layer(class, &mut config, version)? {
-            Some(activation) => Spec::Plain(LayerKind::Activation(activation)),
-            None => {
-                return Err(Error::unsupported(format!(
-                    "{class} layers are not supported; nearside runs dense networks: Dense, Activation, Flatten, \
-                     Dropout"
-                )));
-            }
-        },
-    };
-    skip_common(&mut config)?;
-    config.done()?;
-    Ok((spec, shape.transpose()?))
-}
-
-fn dense(config: &mut Fields, version: KerasVersion) -> Result<Spec> {
-    // Keras 1 calls them output_dim and bias.
-    let units = config.count("units")?.or(config.count("output_dim")?);
-    let units = config.required("units", units)?;
-    let use_bias = config.flag("use_bias")?.or(config.flag("bias")?).unwrap_or(true);
-    let activation = activation::read(config.take("activation"), version)?;
-    if config.take("quantization_config").is_some() {
-        return Err(Error::unsupported("the weights are quantized; save the model before quantizing it"));
-    }
-    config.skip(&TRAINING);
-    if units == 0 {
-        return Err(Error::format("Dense: 'units' is 0"));
-    }
-    Ok(Spec::Dense { units, use_bias, activation })
-}
-
-fn flatten(config: &mut Fields) -> Result<Spec> {
-    match config.text("data_format")?.as_deref() {
-        None | Some("channels_last") => Ok(Spec::Plain(LayerKind::Flatten)),
-        // It moves the second axis to the end first.
-        Some(other) => Err(Error::unsupported(format!(
-            "Flatten with data_format '{other}' is not supported; build the model with 'channels_last'"
-        ))),
-    }
-}
-
-fn dropout(config: &mut Fields) -> Result<Spec> {
-    // Keras 1 calls it p.
-    let rate = config.number("rate")?.or(config.number("p")?);
-    let rate = config.required("rate", rate)?;
-    config.skip(&["seed", "noise_shape"]);
-    if !(0.0..=1.0).contains(&rate) {
-        return Err(Error::format(format!("Dropout: 'rate' is {rate}, it lies between 0 and 1")));
-    }
-    Ok(Spec::Plain(LayerKind::Dropout { rate }))
-}
-
-fn input(config: &mut Fields, shape: Option<Result<Vec<usize>>>) -> Result<LayerKind> {
-    for option in ["sparse", "ragged"] {
-        if config.flag(option)? == Some(true) {
-            return Err(Error::unsupported(format!("{option} inputs are not supported")));
-        }
-    }
-    // An input that may be left out; nearside asks for it.
-    config.skip(&["optional"]);
-    let shape = config.required("batch_shape", shape)??;
-    Ok(LayerKind::Input { shape })
-}
-
 /// The shape of a sample, from that of a batch.
-pub(super) fn sample_shape(value: Value) -> Result<Vec<usize>> {
+pub(super) fn sample_shape(value: Value) -> Result<Vec<Option<usize>>> {
     let text = brief(&value);
     // `tf.keras` wraps tuples: {"class_name": "TensorShape", "items": [null, 4]}.
     let axes = match value {
@@ -188,16 +201,16 @@ pub(super) fn sample_shape(value: Value) -> Result<Vec<usize>> {
     let wrong = || Error::format(format!("the input shape is {text}, a list of lengths is needed"));
     let axes = axes.ok_or_else(wrong)?;
     let (_batch, axes) = axes.split_first().ok_or_else(wrong)?;
-    if axes.iter().any(Value::is_null) {
-        return Err(Error::unsupported(format!(
-            "the input shape {text} leaves an axis besides the batch open; save the model with all others fixed"
-        )));
-    }
-    axes.iter().map(|axis| usize::try_from(axis.as_u64()?).ok()).collect::<Option<_>>().ok_or_else(wrong)
+    let length = |axis: &Value| match axis {
+        Value::Null => Some(None),
+        axis => usize::try_from(axis.as_u64()?).ok().map(Some),
+    };
+    axes.iter().map(length).collect::<Option<_>>().ok_or_else(wrong)
 }
 
-/// Accepts what computes in floats: nearside computes in f32, whose results differ by no more than rounding.
-pub(super) fn check_dtype(value: Option<Value>) -> Result<()> {
+/// Accepts what computes in floats: nearside computes in f32, whose results differ by no more than rounding. Integers
+/// are exact in f32 up to 2²⁴.
+pub(super) fn check_dtype(value: Option<Value>, integers: bool) -> Result<()> {
     let name = match value {
         None => return Ok(()),
         Some(Value::String(name)) => name,
@@ -207,14 +220,16 @@ pub(super) fn check_dtype(value: Option<Value>) -> Result<()> {
             let config = policy.take("config");
             let mut config = Fields::new(policy.required("config", config)?, "dtype")?;
             let name = config.text("name")?;
-            match (class.as_str(), name) {
+            match (class.name.as_str(), name) {
                 ("DTypePolicy" | "FloatDTypePolicy" | "Policy", Some(name)) => name,
-                _ => class,
+                _ => class.name,
             }
         }
     };
-    match name.as_str() {
-        "float16" | "bfloat16" | "float32" | "float64" | "mixed_float16" | "mixed_bfloat16" => Ok(()),
-        _ => Err(Error::unsupported(format!("the dtype '{name}' is not supported; use a float type"))),
+    let floats = ["float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"];
+    let is_integer = name.strip_prefix('u').unwrap_or(&name).strip_prefix("int").is_some();
+    match floats.contains(&name.as_str()) || integers && (is_integer || name == "bool") {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!("the dtype '{name}' is not supported; use a float type"))),
     }
 }

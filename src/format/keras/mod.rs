@@ -1,6 +1,7 @@
-//! Keras's `.h5` files: what `model.save('model.h5')` writes in Keras 1, 2 (standalone and `tf.keras`) and 3.
+//! Keras's files: `.h5` of Keras 1, 2 (standalone and `tf.keras`) and 3, `.keras` archives of Keras 2 and 3, and files
+//! of weights with the architecture as JSON.
 //!
-//! The format is defined by Keras's `legacy_h5_format.py`
+//! What `model.save('model.h5')` writes is defined by Keras's `legacy_h5_format.py`
 //! (<https://github.com/keras-team/keras/blob/master/keras/src/legacy/saving/legacy_h5_format.py>, `hdf5_format.py` in
 //! Keras 2) on top of the HDF5 File Format Specification 3.0:
 //!
@@ -12,6 +13,10 @@
 //! /optimizer_weights         the optimizer's state
 //! ```
 //!
+//! Keras 1 and 2's files of weights alone are the group `model_weights` as a file. A `.keras` archive is a zip file with
+//! `metadata.json` (the version of Keras), `config.json` (the architecture) and `model.weights.h5`, whose layout is that
+//! of Keras 3's files of weights.
+//!
 //! Skipped knowingly, because they cannot change what the model predicts: `training_config`, `optimizer_weights`,
 //! `backend`, and attributes that users add.
 //!
@@ -19,60 +24,125 @@
 //! can lead anywhere.
 
 mod activation;
-mod architecture;
+pub(in crate::format) mod architecture;
+mod archive;
+mod axes;
+mod build;
+mod compose;
 mod fields;
 mod float;
 mod graph;
 mod hdf5;
 mod layer;
+mod legacy;
+mod merging;
 mod named;
+mod network;
+mod normalization;
+mod operation;
+mod order;
+mod preprocessing;
+mod saved;
+mod shaping;
+mod spec;
 mod superblock;
 #[cfg(test)]
 mod tests;
 pub mod write;
 
 use crate::{Error, Model, Result, Tensor};
-use hdf5::{Group, Hdf5};
-use std::collections::{BTreeSet, HashMap};
+use architecture::Architecture;
+use archive::Archive;
+use hdf5::Hdf5;
+use legacy::LegacyWeights;
+use named::Names;
+use saved::SavedWeights;
 
 /// Major version of the Keras that wrote the file: some names changed their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct KerasVersion(u32);
+pub(in crate::format) struct KerasVersion(u32);
 
-/// Reads an `.h5` file that holds a whole model.
+/// Reads an `.h5` file that holds a whole model, or weights alone, for which `config` is the architecture: the text of
+/// `model.to_json()`.
 ///
 /// # Errors
 /// `Format` for damaged or truncated bytes and for files that are no Keras model, `Unsupported` for models that
-/// nearside does not run and for files that hold weights alone, `Shape` for weights that do not fit their layers.
-pub fn read_h5(bytes: &[u8]) -> Result<Model> {
+/// nearside does not run and for weights without an architecture, `Shape` for weights that do not fit their layers.
+pub fn read_h5(bytes: &[u8], config: Option<&str>) -> Result<Model> {
     let mut file = Hdf5::open(bytes)?;
     let root = file.attributes(&file.root(), "/")?;
-    let Some(config) = root.text("model_config")? else {
-        return Err(without_architecture(&file, root.list("layer_names")?.is_some()));
+    let version = root.text("keras_version")?;
+    if let Some(config) = root.text("model_config")? {
+        let architecture = architecture::read(config, Some(KerasVersion::parse(version)?))?;
+        let group = file.group(&file.root(), WEIGHTS, WEIGHTS)?;
+        let mut weights = LegacyWeights::open(&file, group, WEIGHTS, &architecture, false)?;
+        return architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes));
+    }
+    let is_legacy = root.list("layer_names")?.is_some();
+    if !is_legacy && !saved::is_saved(&file) {
+        return Err(Error::format("this HDF5 file has no attribute 'model_config', so it is no Keras model"));
+    }
+    let Some(config) = config else {
+        return Err(Error::unsupported(
+            "this .h5 file holds weights but no architecture; give it as the option 'config', the text of \
+             model.to_json(), or save the whole model with model.save('model.h5')",
+        ));
     };
-    let version = KerasVersion::parse(root.text("keras_version")?)?;
+    let version = version.map(|version| KerasVersion::parse(Some(version))).transpose()?;
     let architecture = architecture::read(config, version)?;
-    let mut weights = Weights::open(&file)?;
-    let model = architecture.build(|layer, shapes| weights.take(&mut file, layer, shapes))?;
-    weights.all_taken(&file)?;
-    Ok(model)
+    if is_legacy {
+        let mut weights = LegacyWeights::open(&file, file.root(), "/", &architecture, true)?;
+        return architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes));
+    }
+    with_saved_weights(file, &architecture)
 }
 
-/// Builds a model from its configuration and from weights that another format keeps by name.
+/// Reads a `.keras` archive, as Keras 3 writes it, and Keras 2 from 2.12 on.
 ///
 /// # Errors
-/// As [`read_h5`], and as `take`, which finds a weight by one of the `names`.
+/// As [`read_h5`].
+pub fn read_archive(bytes: &[u8]) -> Result<Model> {
+    const WEIGHTS: &str = "model.weights.h5";
+    let archive = Archive::open(bytes)?;
+    let Some(config) = archive.read("config.json")? else {
+        return Err(Error::format("this zip archive has no member 'config.json', so it is no Keras model"));
+    };
+    let version = match archive.read("metadata.json")? {
+        Some(metadata) => {
+            let metadata = text(&metadata, "metadata.json")?;
+            let metadata: serde_json::Value = serde_json::from_str(metadata)
+                .map_err(|_| Error::format("is not JSON").tensor("metadata.json"))?;
+            let version = metadata.get("keras_version").and_then(serde_json::Value::as_str);
+            version.map(|version| KerasVersion::parse(Some(version))).transpose()?
+        }
+        None => None,
+    };
+    let architecture = architecture::read(text(&config, "config.json")?, version)?;
+    match archive.read(WEIGHTS)? {
+        Some(weights) => with_saved_weights(Hdf5::open(&weights)?, &architecture),
+        None if archive.has("model.weights.npz") || archive.has("model.weights.json") => Err(
+            Error::unsupported("the weights are not in one HDF5 file; save with model.save('model.keras')"),
+        ),
+        None => Err(Error::format(format!("the archive has no member '{WEIGHTS}'"))),
+    }
+}
+
+/// Builds a model from its architecture and from weights that another format keeps by name.
+///
+/// # Errors
+/// As [`read_h5`], and as `take`, which gives a weight by one of the `names`.
 pub(super) fn read_named(
     config: &str,
-    version: &str,
+    version: Option<KerasVersion>,
     names: Vec<String>,
-    mut take: impl FnMut(&str) -> Result<Tensor>,
+    take: &mut dyn FnMut(&str) -> Result<Tensor>,
 ) -> Result<Model> {
-    let architecture = architecture::read(config, KerasVersion::parse(Some(version))?)?;
-    let mut names = named::Names::new(names);
-    let model = architecture.build(|layer, shapes| {
-        let tensor = |(name, shape): (String, &Vec<usize>)| {
-            let tensor = take(&name)?;
+    let architecture = architecture::read(config, version)?;
+    let mut names = Names::new(names, &architecture);
+    let model = architecture.build(&mut |layer, shapes| {
+        let found = names.take(layer, shapes.len())?;
+        let tensors = found.iter().zip(shapes).map(|(name, shape)| {
+            let tensor = take(name)?;
             match tensor.shape() == shape {
                 true => Ok(tensor),
                 false => {
@@ -81,16 +151,42 @@ pub(super) fn read_named(
                     Err(Error::shape(message).tensor(name))
                 }
             }
-        };
-        names.take(layer, shapes.len())?.into_iter().zip(shapes).map(tensor).collect()
+        });
+        tensors.collect()
     })?;
     names.finish()?;
     Ok(model)
 }
 
+/// Whether an `.h5` file has an architecture of its own.
+///
+/// # Errors
+/// `Format` for damaged bytes.
+pub fn has_architecture(bytes: &[u8]) -> Result<bool> {
+    let file = Hdf5::open(bytes)?;
+    Ok(file.attributes(&file.root(), "/")?.text("model_config")?.is_some())
+}
+
+fn text<'a>(bytes: &'a [u8], member: &str) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::format("is not UTF-8").tensor(member))
+}
+
+fn with_saved_weights(mut file: Hdf5, architecture: &Architecture) -> Result<Model> {
+    let mut weights = SavedWeights::open(&file, architecture)?;
+    architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes))
+}
+
+/// The group of a whole-model file that has the weights.
+const WEIGHTS: &str = "model_weights";
+
 impl KerasVersion {
+    /// Keras 2, and TensorFlow.js.
+    pub(in crate::format) const TWO: Self = Self(2);
+    /// Keras 3.
+    pub(in crate::format) const THREE: Self = Self(3);
+
     /// From `keras_version`, which Keras wrote from 1.1 on.
-    fn parse(version: Option<&str>) -> Result<Self> {
+    pub(in crate::format) fn parse(version: Option<&str>) -> Result<Self> {
         let Some(version) = version else { return Ok(Self(1)) };
         let major = version.split('.').next().and_then(|major| major.parse().ok());
         match major {
@@ -99,91 +195,6 @@ impl KerasVersion {
                 "Keras {version} wrote this file; nearside knows Keras 1, 2 and 3: update nearside"
             ))),
             None => Err(Error::format(format!("keras_version is '{version}', which is no version"))),
-        }
-    }
-}
-
-/// What an HDF5 file without `model_config` is: weights, in Keras 1 and 2's layout (`layer_names` on the root) or in
-/// Keras 3's `.weights.h5`, or something else.
-fn without_architecture(file: &Hdf5, has_layer_names: bool) -> Error {
-    let root = file.root();
-    if has_layer_names
-        || ["layers", "_layer_checkpoint_dependencies"].iter().any(|name| root.group(name).is_ok())
-    {
-        return Error::unsupported(
-            "this .h5 file holds weights but no architecture; save the whole model with model.save('model.h5')",
-        );
-    }
-    Error::format("this HDF5 file has no attribute 'model_config', so it is no Keras model")
-}
-
-/// The group `model_weights`.
-struct Weights {
-    group: Group,
-    /// Its groups, found in one pass: a look-up by name would read the group's whole index for each layer.
-    groups: HashMap<String, Group>,
-    /// Names in `layer_names` that no layer of the architecture has taken yet.
-    left: BTreeSet<String>,
-}
-
-const WEIGHTS: &str = "model_weights";
-
-impl Weights {
-    fn open(file: &Hdf5) -> Result<Self> {
-        let group = file.group(&file.root(), WEIGHTS, WEIGHTS)?;
-        let left = file.attributes(&group, WEIGHTS)?.list("layer_names")?;
-        let left =
-            left.ok_or_else(|| Error::format("the attribute 'layer_names' is missing").tensor(WEIGHTS))?;
-        let groups = file.groups(&group, WEIGHTS)?;
-        Ok(Self { group, groups, left: left.into_iter().collect() })
-    }
-
-    /// A layer's weights, which must be of exactly these shapes.
-    fn take(&mut self, file: &mut Hdf5, layer: &str, shapes: &[Vec<usize>]) -> Result<Vec<Tensor>> {
-        let place = format!("{WEIGHTS}/{layer}");
-        if !self.left.remove(layer) {
-            return Err(Error::format("the file has no weights of this layer").tensor(place));
-        }
-        let (group, names) = self.names(file, layer)?;
-        if names.len() != shapes.len() {
-            let (there, needed) = (names.len(), shapes.len());
-            return Err(Error::format(format!(
-                "the file has {there} weights of this layer, {needed} are needed"
-            ))
-            .tensor(place));
-        }
-        let tensors = names.iter().zip(shapes);
-        tensors.map(|(name, shape)| file.tensor(&group, name, &format!("{place}/{name}"), shape)).collect()
-    }
-
-    /// Fails if the file has weights that the architecture does not account for.
-    fn all_taken(&mut self, file: &Hdf5) -> Result<()> {
-        // Weights of the model itself rather than of a layer; written by Keras ≥ 2.6, and empty in functional models.
-        let of_model = "top_level_model_weights".to_string();
-        let extra = self.groups.contains_key(&of_model).then_some(of_model);
-        for layer in std::mem::take(&mut self.left).into_iter().chain(extra) {
-            let (_, names) = self.names(file, &layer)?;
-            if let Some(name) = names.first() {
-                return Err(Error::format("the architecture has no such weight")
-                    .tensor(format!("{WEIGHTS}/{layer}/{name}"))
-                    .layer(layer));
-            }
-        }
-        Ok(())
-    }
-
-    /// A layer's group and its `weight_names`.
-    fn names(&self, file: &Hdf5, layer: &str) -> Result<(Group, Vec<String>)> {
-        let place = format!("{WEIGHTS}/{layer}");
-        let group = match self.groups.get(layer) {
-            Some(group) => group.clone(),
-            // Keras 2 allows '/' in a layer's name, which nests its group.
-            None => file.group(&self.group, layer, &place)?,
-        };
-        let names = file.attributes(&group, &place)?.list("weight_names")?;
-        match names {
-            Some(names) => Ok((group, names)),
-            None => Err(Error::format("the attribute 'weight_names' is missing").tensor(place)),
         }
     }
 }

@@ -6,16 +6,13 @@ use super::{
 };
 use crate::{Activation, Elementwise, Error, ErrorKind, LayerKind, Model, Result, Rowwise, Tensor};
 
-const KERAS_2: KerasVersion = KerasVersion(2);
-const KERAS_3: KerasVersion = KerasVersion(3);
-
 fn read(config: &str) -> Result<Architecture> {
-    architecture::read(config, KERAS_3)
+    architecture::read(config, Some(KerasVersion::THREE))
 }
 
 /// The model, with weights of zeros.
 fn build(config: &str) -> Result<Model> {
-    read(config)?.build(|_, shapes| shapes.iter().map(|shape| zeros(shape)).collect())
+    read(config)?.build(&mut |_, shapes| shapes.iter().map(|shape| zeros(shape)).collect())
 }
 
 fn zeros(shape: &[usize]) -> Result<Tensor> {
@@ -31,7 +28,7 @@ fn after_input(class: &str, config: &str) -> String {
     let comma = if config.is_empty() { "" } else { ", " };
     sequential(&format!(
         r#"{{"class_name": "InputLayer", "config": {{"name": "x", "batch_shape": [null, 4]}}}},
-           {{"class_name": "{class}", "config": {{"name": "y"{comma}{config}}}}}"#
+           {{"class_name": "{class}", "config": {{"name": "y", "trainable": true{comma}{config}}}}}"#
     ))
 }
 
@@ -51,7 +48,7 @@ fn input(name: &str) -> String {
 
 fn called(class: &str, name: &str, config: &str, nodes: &str) -> String {
     format!(
-        r#", {{"class_name": "{class}", "name": "{name}", "inbound_nodes": {nodes}, "config": {{"name": "{name}"{config}}}}}"#
+        r#", {{"class_name": "{class}", "name": "{name}", "inbound_nodes": {nodes}, "config": {{"name": "{name}", "trainable": true{config}}}}}"#
     )
 }
 
@@ -82,9 +79,9 @@ fn options_that_are_not_known_are_named() {
     unsupported("Dense", r#""units": 3, "kernel_mask": null"#, "'kernel_mask'");
     unsupported("Dense", r#""units": 3, "quantization_config": {"mode": "int8"}"#, "quantized");
     unsupported("Dense", r#""units": 3, "dtype": "int8""#, "'int8'");
-    unsupported("Flatten", r#""data_format": "channels_first""#, "channels_first");
-    unsupported("Softmax", r#""axis": 1"#, "axis 1");
-    unsupported("Softmax", r#""axis": [1, 2]"#, "axis [1,2]");
+    unsupported("Flatten", r#""data_format": "channels_middle""#, "channels_middle");
+    unsupported("Softmax", r#""axis": 0"#, "axis 0 is the batch");
+    unsupported("Concatenate", r#""axis": -2"#, "axis -2 is the batch");
     unsupported("ReLU", r#""max_values": 6"#, "'max_values'");
     unsupported("Lambda", "", "Lambda layers are not supported");
     unsupported("My>Dense", r#""units": 3"#, "My>Dense layers are not supported");
@@ -147,7 +144,7 @@ fn inputs_that_are_not_dense_floats_are_refused() {
     };
     refused(&input(r#""batch_shape": [null, 4], "ragged": true"#), ErrorKind::Unsupported, "ragged");
     refused(&input(r#""batch_shape": [null, 4], "sparse": true"#), ErrorKind::Unsupported, "sparse");
-    refused(&input(r#""batch_shape": [null, 4], "dtype": "int32""#), ErrorKind::Unsupported, "int32");
+    refused(&input(r#""batch_shape": [null, 4], "dtype": "string""#), ErrorKind::Unsupported, "string");
     refused(&input(r#""batch_shape": [null, null, 3]"#), ErrorKind::Unsupported, "[null,null,3]");
     refused(&input(r#""batch_shape": [null, -3]"#), ErrorKind::Format, "[null,-3]");
     refused(&input(r#""batch_shape": []"#), ErrorKind::Format, "[]");
@@ -158,7 +155,9 @@ fn inputs_that_are_not_dense_floats_are_refused() {
 #[test]
 fn the_input_shape_is_taken_from_wherever_keras_put_it() {
     let dense = |options: &str| {
-        format!(r#"{{"class_name": "Dense", "config": {{"name": "y", "units": 2{options}}}}}"#)
+        format!(
+            r#"{{"class_name": "Dense", "config": {{"name": "y", "trainable": true, "units": 2{options}}}}}"#
+        )
     };
     let shapes = |config: &str| build(config).unwrap().shapes().unwrap();
     let expected = [vec![4], vec![2]];
@@ -181,12 +180,11 @@ fn the_input_shape_is_taken_from_wherever_keras_put_it() {
 #[test]
 fn models_of_other_kinds_are_named() {
     refused(r#"{"class_name": "MyModel", "config": {}}"#, ErrorKind::Unsupported, "MyModel");
-    let nested = after_input("Functional", r#""layers": []"#);
-    refused(&nested, ErrorKind::Unsupported, "Functional layers are not supported");
+    refused(&after_input("Masking", r#""mask_value": 0"#), ErrorKind::Unsupported, "Masking layers");
     refused(&sequential(""), ErrorKind::Format, "no layers");
     refused("{\"class_name\": \"Sequential\", \"config\": NaN}", ErrorKind::Format, "JSON");
     refused(&"[".repeat(100_000), ErrorKind::Format, "JSON");
-    refused("[]", ErrorKind::Format, "an object is needed");
+    refused("7", ErrorKind::Format, "an object is needed");
 }
 
 #[test]
@@ -229,8 +227,8 @@ fn a_shared_layer_is_given_its_weights_once() {
         + &called("Dense", "d", r#", "units": 2"#, r#"[[["a", 0, 0]], [["b", 0, 0]]]"#);
     let config = functional(&layers, r#"[["a", 0, 0], ["b", 0, 0]]"#, r#"[["d", 1, 0], ["d", 0, 0]]"#);
     let mut asked = Vec::new();
-    let model = read(&config).unwrap().build(|name, shapes| {
-        asked.push((name.to_string(), shapes.to_vec()));
+    let model = read(&config).unwrap().build(&mut |layer, shapes| {
+        asked.push((layer.name(), shapes.to_vec()));
         shapes.iter().map(|shape| zeros(shape)).collect()
     });
     assert_eq!(asked, [("d".to_string(), vec![vec![4, 2], vec![2]])]);
@@ -282,8 +280,8 @@ fn broken_wiring_names_the_layer() {
 #[test]
 fn versions_are_read_from_their_first_number() {
     assert_eq!(KerasVersion::parse(None).unwrap(), KerasVersion(1));
-    assert_eq!(KerasVersion::parse(Some("2.2.4-tf")).unwrap(), KERAS_2);
-    assert_eq!(KerasVersion::parse(Some("3.15.1")).unwrap(), KERAS_3);
+    assert_eq!(KerasVersion::parse(Some("2.2.4-tf")).unwrap(), KerasVersion::TWO);
+    assert_eq!(KerasVersion::parse(Some("3.15.1")).unwrap(), KerasVersion::THREE);
     assert_eq!(KerasVersion::parse(Some("4.0")).unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(KerasVersion::parse(Some("x")).unwrap_err().kind(), ErrorKind::Format);
 }

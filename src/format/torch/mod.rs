@@ -51,7 +51,7 @@ pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
     let value = Value::parse(config.as_bytes(), CONFIG)?;
     if matches!(&value, Value::Object(fields) if fields.iter().any(|(name, _)| name == "class_name")) {
         let names = shapes.names().cloned().collect();
-        return keras::read_named(config, "3", names, |name| file.take(name));
+        return keras::read_named(config, None, names, &mut |name| file.take(name));
     }
     let model = sequential(value, &shapes, &mut file)?;
     // BatchNorm1d counts the steps of training.

@@ -1,0 +1,347 @@
+//! From an architecture to a model: every layer becomes one or several of nearside's, models are dissolved into the
+//! graph that calls them.
+
+use super::{
+    architecture::{Architecture, LayerWeights, WeightSource},
+    compose::{Composer, Source, Wire},
+    graph::{self, Call},
+    layer::{Content, Entry},
+    network::Network,
+    operation,
+    spec::{Masking, Spec, Weights},
+};
+use crate::{Error, Layer, LayerKind, Model, Node, Result, tensor::element_count};
+use std::collections::BTreeSet;
+
+/// Calls of layers in a model, those in nested models as often as they are called: a short text can ask for more than
+/// any machine holds.
+const MOST_CALLS: usize = 1 << 16;
+
+struct Builder<'a, 'b> {
+    listed: &'a [LayerWeights],
+    weights: &'a mut WeightSource<'b>,
+    /// What has become of each layer.
+    made: Vec<Vec<Expansion>>,
+    names: BTreeSet<String>,
+    layers: Vec<Layer>,
+    nodes: Vec<Node>,
+    results: Vec<Outcome>,
+    calls_left: usize,
+}
+
+/// The layers that compute one of Keras's, on inputs of certain shapes.
+struct Expansion {
+    shapes: Vec<Vec<usize>>,
+    /// Indices of layers, with what each is called on.
+    steps: Vec<(usize, Vec<Source>)>,
+    result: Source,
+}
+
+/// What a node computes.
+struct Outcome {
+    shape: Vec<usize>,
+    /// Whether Keras would carry a mask along.
+    masked: bool,
+}
+
+pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> Result<Model> {
+    let listed = architecture.layers();
+    let mut builder = Builder {
+        listed,
+        weights,
+        made: listed.iter().map(|_| Vec::new()).collect(),
+        names: listed.iter().map(LayerWeights::name).collect(),
+        layers: Vec::new(),
+        nodes: Vec::new(),
+        results: Vec::new(),
+        calls_left: MOST_CALLS,
+    };
+    if builder.names.len() != listed.len() {
+        return Err(Error::unsupported(
+            "layers of nested models have the same names, joined by '/', as others; rename them",
+        ));
+    }
+    let network = &architecture.network;
+    let inputs = builder.inputs(network)?;
+    let outputs = builder.network(network, &inputs)?;
+    let model = Model {
+        name: network.name.clone(),
+        layers: builder.layers,
+        nodes: builder.nodes,
+        outputs,
+        batched: true,
+    };
+    model.shapes()?;
+    Ok(model)
+}
+
+impl Builder<'_, '_> {
+    /// The nodes of the model's own inputs.
+    fn inputs(&mut self, network: &Network) -> Result<Vec<usize>> {
+        let mut nodes = Vec::with_capacity(network.inputs.len());
+        for &call in &network.inputs {
+            let entry = network.calls.get(call).and_then(|call| network.entries.get(call.layer));
+            let entry = entry.ok_or_else(|| Error::format("an input that is not there"))?;
+            let kind = LayerKind::Input { shape: known_shape(entry).map_err(|e| e.layer(&entry.name))? };
+            let shape = kind.output_shape(&[]).map_err(|error| error.layer(&entry.name))?;
+            self.layers.push(Layer::new(&entry.name, kind));
+            nodes.push(self.node(self.layers.len() - 1, Vec::new(), Outcome { shape, masked: false }));
+        }
+        Ok(nodes)
+    }
+
+    fn node(&mut self, layer: usize, inputs: Vec<usize>, outcome: Outcome) -> usize {
+        self.nodes.push(Node { layer, inputs });
+        self.results.push(outcome);
+        self.nodes.len() - 1
+    }
+
+    /// Calls a model on the results of nodes. Recurses as deep as the JSON did, which its parser bounds.
+    fn network(&mut self, network: &Network, given: &[usize]) -> Result<Vec<usize>> {
+        if given.len() != network.inputs.len() {
+            let (needed, given) = (network.inputs.len(), given.len());
+            return Err(Error::format(format!("takes {needed} inputs, {given} given")));
+        }
+        let mut results: Vec<Vec<usize>> = Vec::with_capacity(network.calls.len());
+        for (index, call) in network.calls.iter().enumerate() {
+            self.calls_left = self.calls_left.checked_sub(1).ok_or_else(|| {
+                Error::unsupported(format!("the model has more than {MOST_CALLS} calls of layers"))
+            })?;
+            let entry = network.entries.get(call.layer).ok_or_else(|| Error::format("a call of no layer"))?;
+            let result = match &entry.content {
+                Content::Layer(Spec::Input(_), _) => self.given(network, index, entry, given),
+                Content::Layer(spec, layer) => self.layer(spec, *layer, call, &results),
+                Content::Model(inner) => self.nested(inner, call, &results),
+            };
+            results.push(result.map_err(|error| error.layer(&entry.name))?);
+        }
+        network.outputs.iter().map(|output| result(&results, *output)).collect()
+    }
+
+    /// What a model is given for one of its inputs.
+    fn given(&self, network: &Network, call: usize, entry: &Entry, given: &[usize]) -> Result<Vec<usize>> {
+        let place = network.inputs.iter().position(|&input| input == call);
+        let node = place.and_then(|place| given.get(place)).copied();
+        let node = node.ok_or_else(|| Error::format("an input that nothing is given for"))?;
+        let Content::Layer(Spec::Input(Some(declared)), _) = &entry.content else { return Ok(vec![node]) };
+        let shape = self.results.get(node).map_or(&[][..], |result| &result.shape);
+        let fits = declared.len() == shape.len()
+            && declared.iter().zip(shape).all(|(declared, length)| declared.is_none_or(|d| d == *length));
+        match fits {
+            true => Ok(vec![node]),
+            false => Err(Error::shape(format!("takes {declared:?}, is given {shape:?}"))),
+        }
+    }
+
+    fn nested(&mut self, network: &Network, call: &Call, results: &[Vec<usize>]) -> Result<Vec<usize>> {
+        let mut given = Vec::with_capacity(call.arguments.len());
+        for argument in &call.arguments {
+            match argument {
+                graph::Argument::Value(value) => given.push(result(results, *value)?),
+                graph::Argument::Constant(_) => return Err(Error::unsupported("called on a constant")),
+            }
+        }
+        if call.masked {
+            for &node in &given {
+                if let Some(result) = self.results.get_mut(node) {
+                    result.masked = true;
+                }
+            }
+        }
+        if !call.keys.is_empty() && !network.keyed {
+            given = by_name(network, &call.keys, &given)?;
+        }
+        self.network(network, &given)
+    }
+
+    fn layer(
+        &mut self,
+        spec: &Spec,
+        layer: usize,
+        call: &Call,
+        results: &[Vec<usize>],
+    ) -> Result<Vec<usize>> {
+        let (mut arguments, mut nodes, mut masked) = (Vec::new(), Vec::new(), call.masked);
+        for argument in &call.arguments {
+            arguments.push(match argument {
+                graph::Argument::Constant(value) => operation::Argument::Constant(value.clone()),
+                graph::Argument::Value(value) => {
+                    let node = result(results, *value)?;
+                    let outcome = self.results.get(node);
+                    masked |= outcome.is_some_and(|outcome| outcome.masked);
+                    let shape = outcome.map(|outcome| outcome.shape.clone()).unwrap_or_default();
+                    nodes.push(node);
+                    operation::Argument::Value(Wire { source: Source::Input(nodes.len() - 1), shape })
+                }
+            });
+        }
+        let masked = match spec.masking() {
+            Masking::Uses if masked => {
+                return Err(Error::unsupported(
+                    "is given the mask of an Embedding(mask_zero=True) and leaves masked values out, which nearside \
+                     does not; rebuild the model without mask_zero",
+                ));
+            }
+            Masking::Uses | Masking::Drops => false,
+            Masking::Makes => true,
+            Masking::Passes => masked,
+        };
+        let expansion = self.expansion(spec, layer, arguments)?;
+        self.replay(layer, expansion, &nodes, masked).map(|node| vec![node])
+    }
+
+    /// The layers that compute this one: those of an earlier call, or new ones.
+    fn expansion(&mut self, spec: &Spec, layer: usize, arguments: Vec<operation::Argument>) -> Result<usize> {
+        let listed: &LayerWeights =
+            self.listed.get(layer).ok_or_else(|| Error::format("a layer that is not listed"))?;
+        let has_weights = !listed.names.is_empty();
+        let shapes: Vec<Vec<usize>> = arguments.iter().filter_map(shape).map(<[usize]>::to_vec).collect();
+        let constant = shapes.len() < arguments.len();
+        let earlier = self.made.get(layer).map_or(&[][..], Vec::as_slice);
+        // Constants differ from call to call. A single layer takes what shapes it may.
+        let same = |earlier: &Expansion| {
+            !constant && (earlier.shapes == shapes || has_weights && earlier.steps.len() == 1)
+        };
+        if let Some(index) = earlier.iter().position(same) {
+            return Ok(index);
+        }
+        if has_weights && !earlier.is_empty() {
+            return Err(Error::unsupported(format!(
+                "called on inputs of different shapes, {:?} and {shapes:?}",
+                earlier.first().map(|earlier| &earlier.shapes)
+            )));
+        }
+        let index = earlier.len();
+        let mut composer = Composer::default();
+        let value = match spec {
+            Spec::Operation(operation) => operation.expand(&mut composer, arguments)?,
+            spec => {
+                let values: Vec<Wire> = arguments.into_iter().filter_map(value).collect();
+                let weights = self.weights_of(spec, listed, &values)?;
+                spec.expand(&mut composer, values, weights)?
+            }
+        };
+        self.keep(listed, composer, shapes, value.source);
+        Ok(index)
+    }
+
+    fn weights_of(&mut self, spec: &Spec, listed: &LayerWeights, values: &[Wire]) -> Result<Weights> {
+        let (mut names, mut shapes) = (Vec::new(), Vec::new());
+        for &name in &listed.names {
+            if let Some(shape) = spec.weight_shape(name, values)? {
+                element_count(&shape)?;
+                names.push(name);
+                shapes.push(shape);
+            }
+        }
+        if shapes.is_empty() {
+            return Ok(Weights(Vec::new()));
+        }
+        let tensors = (self.weights)(listed, &shapes)?;
+        if tensors.len() != names.len() {
+            return Err(Error::format(format!("{} weights, {} needed", tensors.len(), names.len())));
+        }
+        Ok(Weights(names.into_iter().zip(tensors).collect()))
+    }
+
+    /// Makes layers of the steps. The one with the result has the layer's own name.
+    fn keep(&mut self, listed: &LayerWeights, composer: Composer, shapes: Vec<Vec<usize>>, result: Source) {
+        let name = listed.name();
+        let is_first = self.made.get(listed.index).is_some_and(Vec::is_empty);
+        let mut steps = Vec::with_capacity(composer.steps.len());
+        for (index, step) in composer.steps.into_iter().enumerate() {
+            let name = match result {
+                Source::Step(step) if step == index && is_first => name.clone(),
+                _ => self.unique(&format!("{name}/{}", step.kind.type_name().to_ascii_lowercase())),
+            };
+            self.layers.push(Layer::new(name, step.kind));
+            steps.push((self.layers.len() - 1, step.inputs));
+        }
+        if let Some(made) = self.made.get_mut(listed.index) {
+            made.push(Expansion { shapes, steps, result });
+        }
+    }
+
+    fn unique(&mut self, name: &str) -> String {
+        let mut unique = name.to_string();
+        let mut number = 0u32;
+        while !self.names.insert(unique.clone()) {
+            number += 1;
+            unique = format!("{name}_{number}");
+        }
+        unique
+    }
+
+    /// Calls the layers of an expansion on nodes.
+    fn replay(&mut self, layer: usize, expansion: usize, inputs: &[usize], masked: bool) -> Result<usize> {
+        let missing = || Error::format("a step on what is not there");
+        let expansion = self.made.get(layer).and_then(|made| made.get(expansion)).ok_or_else(missing)?;
+        let (steps, result) = (expansion.steps.clone(), expansion.result);
+        let mut made = Vec::with_capacity(steps.len());
+        let find = |made: &[usize], source: Source| match source {
+            Source::Input(index) => inputs.get(index).copied(),
+            Source::Step(index) => made.get(index).copied(),
+        };
+        for (layer, sources) in steps {
+            let nodes: Option<Vec<usize>> = sources.iter().map(|source| find(&made, *source)).collect();
+            let nodes = nodes.ok_or_else(missing)?;
+            let shapes: Option<Vec<&[usize]>> =
+                nodes.iter().map(|&node| self.results.get(node).map(|result| &result.shape[..])).collect();
+            let kind = self.layers.get(layer).map(|layer| &layer.kind).ok_or_else(missing)?;
+            let shape = kind.output_shape(&shapes.ok_or_else(missing)?)?;
+            element_count(&shape)?;
+            made.push(self.node(layer, nodes, Outcome { shape, masked }));
+        }
+        find(&made, result).ok_or_else(missing)
+    }
+}
+
+fn shape(argument: &operation::Argument) -> Option<&[usize]> {
+    match argument {
+        operation::Argument::Value(value) => Some(&value.shape),
+        operation::Argument::Constant(_) => None,
+    }
+}
+
+fn value(argument: operation::Argument) -> Option<Wire> {
+    match argument {
+        operation::Argument::Value(value) => Some(value),
+        operation::Argument::Constant(_) => None,
+    }
+}
+
+/// The node of a call's result.
+fn result(results: &[Vec<usize>], reference: graph::Reference) -> Result<usize> {
+    let node = results.get(reference.call).and_then(|results| results.get(reference.output));
+    node.copied().ok_or_else(|| Error::format("a result that is not there"))
+}
+
+/// What is given by keys, in the order of a model's inputs.
+fn by_name(network: &Network, keys: &[String], given: &[usize]) -> Result<Vec<usize>> {
+    let input = |call: &usize| {
+        let name = &network.entries.get(network.calls.get(*call)?.layer)?.name;
+        given.get(keys.iter().position(|key| key == name)?).copied()
+    };
+    let found: Option<Vec<usize>> = network.inputs.iter().map(input).collect();
+    found.filter(|_| keys.len() == given.len()).ok_or_else(|| {
+        Error::unsupported(format!("called on a dictionary whose keys {keys:?} are not the inputs' names"))
+    })
+}
+
+/// The shape of an input, which has to be known for the model's own.
+fn known_shape(entry: &Entry) -> Result<Vec<usize>> {
+    let Content::Layer(Spec::Input(Some(shape)), _) = &entry.content else {
+        return Err(Error::unsupported(
+            "the file does not tell the model's input shape; call the model once before saving it, or start it with \
+             keras.Input(shape)",
+        ));
+    };
+    shape.iter().copied().collect::<Option<_>>().ok_or_else(|| {
+        let axes: Vec<String> =
+            shape.iter().map(|axis| axis.map_or("null".to_string(), |axis| axis.to_string())).collect();
+        Error::unsupported(format!(
+            "the input shape [null,{}] leaves an axis besides the batch open; save the model with all others fixed",
+            axes.join(",")
+        ))
+    })
+}

@@ -1,0 +1,143 @@
+//! Models as the architecture describes them: chains and graphs of layers, some of which are models themselves.
+
+use super::{
+    KerasVersion,
+    fields::{Fields, brief},
+    graph::{self, Call, Reference},
+    layer::{Content, Entry, sample_shape, skip_common},
+    spec::{Shape, Spec},
+};
+use crate::{Error, Result};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A model that lacks its weights.
+#[derive(Debug, PartialEq)]
+pub(super) struct Network {
+    pub(super) name: String,
+    pub(super) trainable: bool,
+    /// In the file's order.
+    pub(super) entries: Vec<Entry>,
+    /// In an order of evaluation.
+    pub(super) calls: Vec<Call>,
+    /// Calls of the input layers, in the model's order.
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<Reference>,
+    /// Whether inputs are told apart by keys, not by their order.
+    pub(super) keyed: bool,
+}
+
+impl Network {
+    pub(super) fn is_class(class: &str) -> bool {
+        matches!(class, "Sequential") || Self::is_functional(class)
+    }
+
+    /// Keras called them Model up to TensorFlow 2.2.
+    pub(super) fn is_functional(class: &str) -> bool {
+        matches!(class, "Functional" | "Model")
+    }
+
+    /// Reads a configuration. Recurses as deep as the JSON does, which its parser bounds.
+    pub(super) fn read(class: &str, config: Value, version: KerasVersion) -> Result<Self> {
+        match Self::is_functional(class) {
+            true => functional(config, version),
+            false => sequential(config, version),
+        }
+    }
+
+    /// The shape that the first input declares.
+    fn declared_shape(&self) -> Shape {
+        let call = self.inputs.first().and_then(|&call| self.calls.get(call))?;
+        match &self.entries.get(call.layer)?.content {
+            Content::Layer(Spec::Input(shape), _) => shape.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// A chain. Keras 1, and 2 up to 2.2.2, wrote the list of layers alone.
+fn sequential(config: Value, version: KerasVersion) -> Result<Network> {
+    let (name, trainable, layers, build_shape) = match config {
+        Value::Array(_) => (None, true, config, None),
+        config => {
+            let mut config = Fields::new(config, "Sequential")?;
+            let layers = config.take("layers");
+            let layers = config.required("layers", layers)?;
+            let (name, build_shape) = (config.text("name")?, config.take("build_input_shape"));
+            let trainable = config.flag("trainable")?.unwrap_or(true);
+            skip_common(&mut config, false)?;
+            config.done()?;
+            (name, trainable, layers, build_shape)
+        }
+    };
+    let mut entries = read_entries(layers, version)?;
+    let Some(first) = entries.first_mut() else {
+        return Err(Error::format("the model has no layers"));
+    };
+    if !first.is_input() {
+        // `batch_input_shape` of the first layer, in files without InputLayer; that of a model that comes first;
+        // `build_input_shape` of a model that learnt its shape from its first batch.
+        let declared = match &first.content {
+            Content::Model(network) => network.declared_shape(),
+            Content::Layer(..) => None,
+        };
+        let shape = match first.sample_shape.take().or(declared) {
+            None => build_shape.map(sample_shape).transpose()?,
+            known => known,
+        };
+        let input = Entry::input(format!("{}_input", first.name), shape);
+        entries.insert(0, input);
+    }
+    let mut calls: Vec<Call> = Vec::with_capacity(entries.len());
+    for (layer, entry) in entries.iter().enumerate() {
+        if layer > 0 && entry.is_input() {
+            return Err(Error::format("an input layer behind the first layer").layer(&entry.name));
+        }
+        let previous = layer.checked_sub(1).map(|call| Reference { call, output: 0 });
+        calls.push(Call::on_values(layer, previous.into_iter().collect()));
+        if layer + 1 < entries.len() && entry.outputs() != 1 {
+            return Err(Error::format("several results inside a Sequential model").layer(&entry.name));
+        }
+    }
+    let last = entries.len() - 1;
+    let results = entries.last().map_or(0, Entry::outputs);
+    Ok(Network {
+        name: name.unwrap_or_else(|| "sequential".to_string()),
+        trainable,
+        calls,
+        inputs: vec![0],
+        outputs: (0..results).map(|output| Reference { call: last, output }).collect(),
+        entries,
+        keyed: false,
+    })
+}
+
+fn functional(config: Value, version: KerasVersion) -> Result<Network> {
+    let mut config = Fields::new(config, "the model")?;
+    let (name, trainable) = (config.text("name")?, config.flag("trainable")?.unwrap_or(true));
+    let (layers, inputs, outputs) =
+        (config.take("layers"), config.take("input_layers"), config.take("output_layers"));
+    let layers = config.required("layers", layers)?;
+    let inputs = config.required("input_layers", inputs)?;
+    let outputs = config.required("output_layers", outputs)?;
+    skip_common(&mut config, false)?;
+    config.done()?;
+    let mut entries = read_entries(layers, version)?;
+    let keyed = inputs.is_object();
+    let wiring = graph::wire(&mut entries, inputs, outputs, version)?;
+    let (calls, inputs, outputs) = (wiring.calls, wiring.inputs, wiring.outputs);
+    let name = name.unwrap_or_else(|| "model".to_string());
+    Ok(Network { name, trainable, entries, calls, inputs, outputs, keyed })
+}
+
+fn read_entries(layers: Value, version: KerasVersion) -> Result<Vec<Entry>> {
+    let Value::Array(layers) = layers else {
+        return Err(Error::format(format!("'layers' is {}, a list is needed", brief(&layers))));
+    };
+    let entries = layers.into_iter().map(|layer| Entry::read(layer, version)).collect::<Result<Vec<_>>>()?;
+    let mut names = BTreeSet::new();
+    match entries.iter().find(|entry| !names.insert(&entry.name)) {
+        Some(entry) => Err(Error::format("two layers have this name").layer(&entry.name)),
+        None => Ok(entries),
+    }
+}
