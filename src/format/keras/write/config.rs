@@ -41,7 +41,10 @@ fn layer_config(graph: &Graph, layer: &KerasLayer, dialect: Dialect) -> Value {
         ("batch_shape", Dialect::Legacy) => ("batch_input_shape", value.clone()),
         _ => (*name, value.clone()),
     });
-    let fields = std::iter::once(("name", name.clone())).chain(fields).collect();
+    let mut fields: Vec<_> = std::iter::once(("name", name.clone())).chain(fields).collect();
+    if layer.class != "InputLayer" {
+        fields.push(("dtype", "float32".into()));
+    }
     let mut entry = object(layer.class, "keras.layers", fields, dialect);
     let Value::Object(fields) = &mut entry else { return entry };
     let built_on = layer.calls.first().and_then(|call| call.inputs.first());

@@ -12,7 +12,7 @@ mod zip;
 
 use crate::{
     Error, Model, Result,
-    format::{container::Dtype, json::Value},
+    format::{container::Dtype, json::Value, stored::Stored},
 };
 use config::Dialect;
 use graph::{Graph, valid_name};
@@ -63,33 +63,37 @@ pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
 /// As [`write_h5`].
 pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let graph = graph(model, dtype, Dialect::Keras3)?;
-    let config = config::config(&valid_name(&model.name), &graph, Dialect::Keras3).to_text();
+    let name = valid_name(&model.name);
+    let config = config::config(&name, &graph, Dialect::Keras3).to_text();
     let metadata = Value::object([("keras_version", KERAS_VERSION.into())]).to_text();
     let is_chain = graph.is_chain();
     let mut layers = Group::default();
     let mut counts = BTreeMap::new();
     for layer in graph.layers.into_iter().skip(usize::from(is_chain)) {
         // Numbered by class, whatever the layers' names.
-        let name = snake_case(layer.class);
+        let class = snake_case(layer.class);
         let count = counts.entry(layer.class).or_insert(0usize);
-        let path = if *count == 0 { name } else { format!("{name}_{count}") };
+        let path = if *count == 0 { class } else { format!("{class}_{count}") };
         *count += 1;
-        if !layer.weights.is_empty() {
-            let datasets = layer.weights.into_iter().enumerate();
-            let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
-            let vars = Group { datasets, ..Group::default() };
-            layers
-                .groups
-                .push((path, Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }));
-        }
+        let datasets = layer.weights.into_iter().enumerate();
+        let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
+        layers.groups.push((path, vars(&layer.name, datasets)));
     }
-    let root = Group { groups: vec![("layers".to_string(), layers)], ..Group::default() };
+    let mut root = vars(&name, vec![]);
+    root.groups.push(("layers".to_string(), layers));
     let weights = hdf5::write(&root)?;
     zip::write(&[
         ("metadata.json", metadata.as_bytes()),
         ("config.json", config.as_bytes()),
         ("model.weights.h5", &weights),
     ])
+}
+
+/// What Keras keeps of a layer or a model: `vars`, which says its name.
+fn vars<'a>(name: &str, datasets: Vec<(String, Stored<'a>)>) -> Group<'a> {
+    let attributes = vec![("name".to_string(), Attribute::Text(name.to_string()))];
+    let vars = Group { attributes, datasets, ..Group::default() };
+    Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }
 }
 
 /// As Keras makes a path of a class name (`to_snake_case` in its `naming.py`): `PReLU` is `p_re_lu`.
