@@ -6,11 +6,13 @@
 #[allow(dead_code, reason = "what the models answer is for another test")]
 mod archive;
 mod damage;
+#[path = "damage/zip.rs"]
+mod zip;
 
 use damage::Random;
 use nearside::{
     Session,
-    format::{self, container},
+    format::{self, Output, container},
 };
 use peak_alloc::PeakAlloc;
 use std::{
@@ -186,13 +188,23 @@ fn safetensors_of_other_tools() {
 
 #[test]
 fn containers() {
-    let mut containers = Vec::new();
+    mutate(&rewritten(Output::Safetensors), 500, |_| ());
+}
+
+#[test]
+fn keras_archives() {
+    mutate(&rewritten(Output::Keras), 300, |bytes| zip::repair(bytes));
+}
+
+/// The models of Keras's files as nearside writes them.
+fn rewritten(output: Output) -> Vec<(String, Case)> {
+    let mut models = Vec::new();
     for (name, case) in cases(|name| name.ends_with(".h5"), none) {
         let Ok(model) = format::read(&case.files[0].1) else { continue };
-        let file = ("model.safetensors".to_string(), container::write(&model).unwrap());
-        containers.push((name, Case { files: vec![file], config: None }));
+        let file = format::write(&model, output, container::Dtype::F32).unwrap();
+        models.push((name, Case { files: vec![("model".to_string(), file)], config: None }));
     }
-    mutate(&containers, 500, |_| ());
+    models
 }
 
 #[test]
