@@ -1,5 +1,8 @@
 //! What the targets share: the bounds that reading any file must keep, and inputs that are several files.
 
+#[path = "../../tests/damage/zip.rs"]
+pub mod zip;
+
 use nearside::{Model, Plan, Result, format::container};
 use peak_alloc::PeakAlloc;
 use std::sync::atomic::{AtomicUsize, Ordering};
