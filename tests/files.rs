@@ -264,6 +264,21 @@ mod several_files {
     }
 
     #[test]
+    fn onnx_finds_its_data_beside_it() {
+        let (model, data) = (bytes("onnx_external/model.onnx"), bytes("onnx_external/data/all weights.bin"));
+        let alone = files(&[("model.onnx", &model)]);
+        assert_eq!(format::companions(&borrowed(&alone)).unwrap(), ["data/all weights.bin"]);
+        refused(&alone, None, ErrorKind::Format, "'data/all weights.bin', which is missing");
+        for (name, beside) in [("model.onnx", "data/all weights.bin"), ("x/model.onnx", "all weights.bin")] {
+            let both = files(&[(beside, &data), (name, &model)]);
+            assert_eq!(format::companions(&borrowed(&both)).unwrap(), [""; 0]);
+            assert_eq!(read(&both).parameter_count(), 4 * 6 + 6 + 6 * 2 + 2);
+            #[cfg(feature = "engine")]
+            compare(beside, read(&both), "onnx_external");
+        }
+    }
+
+    #[test]
     fn one_may_be_the_architecture() {
         let (weights, config) =
             (bytes("torch/sequential.safetensors"), bytes("torch/sequential.config.json"));

@@ -257,7 +257,7 @@ mod in_several_files {
         let mut random = Random(4);
         for index in 0..names.len() {
             let mut refused = 0;
-            for _ in 0..3000 {
+            for _ in 0..1000 {
                 let mut contents = sound.clone();
                 random.damage(&mut contents[index]);
                 refused += usize::from(read(names, &contents, config).is_err());

@@ -133,3 +133,9 @@ fn scikit_learn_s_networks_answer_as_scikit_learn() {
     let (counts, wrong) = run(&cases(bytes("onnx/sklearn_cases.npz")));
     assert!(counts[0] >= 30 && wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn keras_s_exports_answer_as_keras() {
+    let (counts, wrong) = run(&cases(bytes("onnx/keras_cases.npz")));
+    assert!(counts[0] >= 20 && wrong.is_empty(), "{wrong:#?}");
+}

@@ -37,14 +37,12 @@ export interface LoadOptions extends FetchOptions {
 /** Enough of a file to know nearside's own format. */
 const DETECTED_BYTES = 64 * 1024;
 
-/** The byte at which the header of a safetensors file begins: a brace. */
-const HEADER = 8;
-
 const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config'];
 
 /**
- * Loads a model from the file exactly as the training script saved it: Keras's `model.save('model.h5')`, or nearside's
- * own `.safetensors`. The format is found from the content.
+ * Loads a model from the file exactly as the training script saved it: Keras's `.keras` and `.h5`, ONNX, TensorFlow.js's
+ * `model.json`, PyTorch's weights as safetensors, or nearside's own `.safetensors`. The format is found from the
+ * content. Files that the model refers to are fetched from beside it.
  *
  * @throws `network` when the file can't be fetched, `format` when it is damaged or no model, `unsupported` when it has
  * layers nearside does not run, `shape` when weights do not fit, `integrity`, `device`, `memory`, `aborted`.
@@ -56,8 +54,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
-  const onStart = (start: Uint8Array) => void (start.length > HEADER && start[HEADER] !== 0x7b && startFormats());
-  const [file] = await Promise.all([readSource(source, options, onStart), startEngine()]);
+  const [file] = await Promise.all([readSource(source, options, () => void startFormats()), startEngine()]);
   throwIfAborted(options.signal);
   const container = isContainer(file, options) ? file.bytes : await convert(file, source, options, readFile);
   const engine = open(container);

@@ -38,29 +38,23 @@ export class OwnModel {
   }
 
   async #take(files: FileList | null): Promise<void> {
-    const file = files?.[0];
-    if (!file) return;
+    const [first] = files ?? [];
+    if (!files || !first) return;
     clearError();
-    if (files.length > 1) {
-      return showError(
-        this.#zone,
-        new Error('Choose the one file that holds the whole model.'),
-        'That was more than one file',
-      );
-    }
     this.#reading?.abort();
     const reading = (this.#reading = new AbortController());
-    this.#say(`Reading ${file.name}, ${bytes(file.size)}…`);
+    const name = files.length > 1 ? `${files.length} files` : first.name;
+    this.#say(`Reading ${name}, ${bytes([...files].reduce((sum, file) => sum + file.size, 0))}…`);
     try {
-      const model = await load(file, {
+      const model = await load(files, {
         signal: reading.signal,
         onProgress: ({ loaded, total }) => {
-          if (total) this.#say(`Reading ${file.name}, ${percent(loaded / total)}…`);
+          if (total) this.#say(`Reading ${name}, ${percent(loaded / total)}…`);
         },
       });
       if (reading.signal.aborted) return model.dispose();
       this.#say('');
-      this.onModel(model, file.name);
+      this.onModel(model, name);
     } catch (error) {
       if (reading.signal.aborted) return;
       this.#say('');

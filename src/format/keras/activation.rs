@@ -66,6 +66,10 @@ pub(super) fn by_layer(
             let slope = fields.number("negative_slope")?.or(fields.number("alpha")?);
             Elementwise::Relu { max_value: None, negative_slope: slope.unwrap_or(0.3), threshold: 0.0 }
         }
+        // Up to Keras 2.
+        "ThresholdedReLU" => {
+            Elementwise::Threshold { threshold: fields.number("theta")?.unwrap_or(1.0), value: 0.0 }
+        }
         "ELU" => Elementwise::Elu { alpha: fields.number("alpha")?.unwrap_or(1.0) },
         _ => return Ok(None),
     };

@@ -31,7 +31,7 @@ pub(super) struct Wire {
     pub(super) shape: Vec<usize>,
 }
 
-/// How to undo [`Composer::to_last`].
+/// How to undo [`Composer::move_last`].
 pub(super) struct Moved {
     /// For each axis behind the move, the one it was.
     order: Vec<usize>,
@@ -80,7 +80,7 @@ impl Composer {
     }
 
     /// Moves axes to the end, in the order given, and joins them into one, so that what works on rows works on them.
-    pub(super) fn to_last(&mut self, value: Wire, axes: &[usize]) -> Result<(Wire, Moved)> {
+    pub(super) fn move_last(&mut self, value: Wire, axes: &[usize]) -> Result<(Wire, Moved)> {
         let mut order: Vec<usize> = (0..value.shape.len()).filter(|axis| !axes.contains(axis)).collect();
         let others = order.len();
         order.extend(axes);
@@ -124,7 +124,7 @@ impl Composer {
             false => Some(length),
         });
         let shape = left.collect();
-        let (value, _) = self.to_last(value, axes)?;
+        let (value, _) = self.move_last(value, axes)?;
         let value = self.rowwise(function, &value)?;
         self.reshape(value, shape)
     }

@@ -91,7 +91,7 @@ fn dot(composer: &mut Composer, [x, y]: [(&Wire, &Axes); 2], normalize: Option<f
     let mut left = Vec::new();
     let mut matrix = |(value, axis): (&Wire, &Axes)| {
         let axis = axis.one_of_sample(value.shape.len())?;
-        let (mut value, _) = composer.to_last(value.clone(), &[axis])?;
+        let (mut value, _) = composer.move_last(value.clone(), &[axis])?;
         if let Some(epsilon) = normalize {
             value = composer.rowwise(Rowwise::UnitNormalize { epsilon }, &value)?;
         }

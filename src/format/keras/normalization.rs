@@ -119,7 +119,7 @@ impl Norm {
         if matches!(self.method, Method::Rms) && axes.last() != Some(&(rank - 1)) {
             return Err(Error::unsupported("RMSNormalization along other axes than the last ones"));
         }
-        let (value, moved) = composer.to_last(input, &axes)?;
+        let (value, moved) = composer.move_last(input, &axes)?;
         let mut weight = |name| weights.optional(name).map(flat).transpose();
         let (gamma, beta) = (weight("gamma")?, weight("beta")?);
         let epsilon = self.epsilon;
@@ -157,11 +157,11 @@ impl Norm {
         let Some(width) = width else {
             return Err(Error::shape(format!("{channels} channels in {groups} groups")));
         };
-        let (value, moved) = composer.to_last(input, &[channel])?;
+        let (value, moved) = composer.move_last(input, &[channel])?;
         let shape = value.shape.clone();
         let places = element_count(&shape)?.checked_div(channels).unwrap_or(0);
         let value = composer.reshape(value, vec![places, groups, width])?;
-        let (value, regrouped) = composer.to_last(value, &[0, 2])?;
+        let (value, regrouped) = composer.move_last(value, &[0, 2])?;
         let value = composer.rowwise(Rowwise::Standardize { epsilon: self.epsilon }, &value)?;
         let value = composer.back(value, regrouped)?;
         let mut value = composer.reshape(value, shape)?;

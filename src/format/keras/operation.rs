@@ -243,7 +243,7 @@ impl Operation {
             }
             Self::Square => composer.apply(LayerKind::Combine(Binary::Multiply), &[&input, &input]),
             Self::Rowwise(function, axes) => {
-                let (value, moved) = composer.to_last(input, &axes.of_sample(rank)?)?;
+                let (value, moved) = composer.move_last(input, &axes.of_sample(rank)?)?;
                 let value = composer.rowwise(*function, &value)?;
                 composer.back(value, moved)
             }

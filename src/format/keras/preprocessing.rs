@@ -100,7 +100,7 @@ impl Preprocessing {
                 if axes.is_empty() {
                     return composer.apply(kind, &[&input]);
                 }
-                let (value, moved) = composer.to_last(input, &axes)?;
+                let (value, moved) = composer.move_last(input, &axes)?;
                 let value = composer.apply(kind, &[&value])?;
                 composer.back(value, moved)
             }

@@ -89,88 +89,58 @@ impl Search<'_> {
         let Some((container, place)) = found else {
             return Err(Error::format(format!("the file has no group '{place}layers'")));
         };
-        let mut groups = self.by_class(&container, &place)?;
-        let mut by_class: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
+        let mut groups = self.numbered(&container, &place)?;
+        // In the order in which Keras visits them: what is listed again has its weights where it came first.
         for entry in &network.entries {
             let is_new = entry.shared.is_none_or(|id| self.seen.insert(id));
             // Operations are no layers to Keras, and inputs have no weights.
             if is_new && !entry.is_operation() && !entry.is_input() {
-                by_class.entry(snake_case(&entry.class)).or_default().push(entry);
+                let class = snake_case(&entry.class);
+                let next = groups.range((class.clone(), 0)..).next().map(|(key, _)| key.clone());
+                let group = next.filter(|key| key.0 == class).and_then(|key| groups.remove(&key));
+                self.entry(entry, group, &format!("{place}/{class}"))
+                    .map_err(|error| error.layer(&entry.name))?;
             }
         }
-        for (class, entries) in by_class {
-            let there = groups.remove(&class).unwrap_or_default();
-            self.pair(&class, entries, there, &place)?;
-        }
-        groups.remove("input_layer");
-        match groups.into_values().flatten().next() {
+        match groups.into_iter().find(|((class, _), _)| class != "input_layer") {
             None => Ok(()),
-            Some((_, name, _)) => {
-                Err(Error::format("the architecture has no such layer").tensor(format!("{place}/{name}")))
-            }
+            Some((_, (path, _))) => Err(Error::format("the architecture has no such layer").tensor(path)),
         }
     }
 
-    /// The groups of a model's layers by class, each with its number, its name and itself, in the order of the numbers.
-    #[expect(clippy::type_complexity)]
-    fn by_class(
-        &self,
-        container: &Group,
-        place: &str,
-    ) -> Result<BTreeMap<String, Vec<(u64, String, Group)>>> {
-        let mut by_class: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    /// The groups of a model's layers, each with its path, by class and number.
+    fn numbered(&self, container: &Group, place: &str) -> Result<BTreeMap<(String, u64), (String, Group)>> {
+        let mut numbered = BTreeMap::new();
         for (name, group) in self.file.groups(container, place)? {
-            let (class, number) = match name.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
+            let key = match name.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
                 Some((class, Ok(number))) => (class.to_string(), number),
                 _ => (name.clone(), 0),
             };
-            by_class.entry(class).or_default().push((number, name, group));
+            numbered.insert(key, (format!("{place}/{name}"), group));
         }
-        for groups in by_class.values_mut() {
-            groups.sort_by_key(|(number, ..)| *number);
-        }
-        Ok(by_class)
+        Ok(numbered)
     }
 
-    /// Gives each layer of a class its group.
-    fn pair(
-        &mut self,
-        class: &str,
-        entries: Vec<&Entry>,
-        groups: Vec<(u64, String, Group)>,
-        place: &str,
-    ) -> Result<()> {
-        let (there, needed) = (groups.len(), entries.len());
-        if there != needed {
-            let first = entries.first().map(|entry| entry.name.clone()).unwrap_or_default();
-            return Err(Error::format(format!(
-                "the file has weights of {there} layers '{class}', the architecture {needed}"
-            ))
-            .tensor(format!("{place}/{class}"))
-            .layer(first));
+    /// Gives an entry its group.
+    fn entry(&mut self, entry: &Entry, group: Option<(String, Group)>, class: &str) -> Result<()> {
+        let Some((path, group)) = group else {
+            return Err(Error::format("the file has fewer layers of this class").tensor(class));
+        };
+        match &entry.content {
+            Content::Model(inner) => self.network(inner, &group, &format!("{path}/")),
+            Content::Layer(_, index) => self.layer(*index, &group, &format!("{path}/vars")),
         }
-        for (entry, (_, name, group)) in entries.into_iter().zip(groups) {
-            let place = format!("{place}/{name}/");
-            match &entry.content {
-                Content::Model(inner) => self.network(inner, &group, &place)?,
-                Content::Layer(_, index) => {
-                    self.layer(*index, &group, &place).map_err(|error| error.layer(&entry.name))?;
-                }
-            }
-        }
-        Ok(())
     }
 
     fn layer(&mut self, index: usize, group: &Group, place: &str) -> Result<()> {
         let needed = self.listed.get(index).map_or(0, |layer| layer.names.len());
-        let place = format!("{place}vars");
         let Ok(vars) = group.group("vars") else {
             return match needed {
                 0 => Ok(()),
                 _ => Err(Error::format("the file has no weights of this layer").tensor(place)),
             };
         };
-        let there = self.file.dataset_count(&vars, &place)?;
+        let there = self.file.dataset_count(&vars, place)?;
         if there != needed {
             return Err(Error::format(format!(
                 "the file has {there} weights of this layer, {needed} are needed"
@@ -178,7 +148,7 @@ impl Search<'_> {
             .tensor(place));
         }
         if let Some(found) = self.found.get_mut(index) {
-            *found = Some((vars, place));
+            *found = Some((vars, place.to_string()));
         }
         Ok(())
     }

@@ -259,7 +259,7 @@ impl Spec {
             Self::PRelu { .. } => LayerKind::PRelu { alpha: weights.take("alpha")? },
             Self::Softmax { axes } => {
                 let axes = axes.of_sample(input.shape.len())?;
-                let (value, moved) = composer.to_last(input, &axes)?;
+                let (value, moved) = composer.move_last(input, &axes)?;
                 let value = composer.rowwise(Rowwise::Softmax, &value)?;
                 return composer.back(value, moved);
             }

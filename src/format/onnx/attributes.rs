@@ -60,8 +60,17 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    pub fn float(&mut self, name: &str, default: f32) -> Result<f32> {
+    /// Any number, NaN included.
+    pub fn any_float(&mut self, name: &str, default: f32) -> Result<f32> {
         Ok(self.take(name, FLOAT)?.map_or(default, |attribute| attribute.f))
+    }
+
+    pub fn float(&mut self, name: &str, default: f32) -> Result<f32> {
+        let float = self.any_float(name, default)?;
+        match float.is_finite() {
+            true => Ok(float),
+            false => Err(Error::unsupported(format!("the attribute '{name}' is not a finite number"))),
+        }
     }
 
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {

@@ -57,8 +57,13 @@ impl Graph {
     pub fn shape<'a>(&'a self, value: &'a Value) -> &'a [usize] {
         match &value.source {
             Source::Constant(constant) => &constant.shape,
-            Source::Layer(layer) => self.shapes.get(*layer).map_or(&[], Vec::as_slice),
+            Source::Layer(layer) => self.layer_shape(*layer),
         }
+    }
+
+    /// Shape of a layer's result.
+    pub fn layer_shape(&self, layer: usize) -> &[usize] {
+        self.shapes.get(layer).map_or(&[], Vec::as_slice)
     }
 
     /// Number of axes in ONNX.
@@ -238,19 +243,9 @@ impl Graph {
         }
     }
 
-    /// The value before it was cast to whole numbers.
-    pub fn before_cast(&self, value: &Value) -> Value {
-        const CAST: LayerKind = LayerKind::Activation(Activation::Elementwise(Elementwise::Truncate));
-        match value.source {
-            Source::Layer(layer) if self.layers.get(layer).is_some_and(|layer| layer.kind == CAST) => {
-                let before = self.inputs.get(layer).and_then(|inputs| inputs.first());
-                Value {
-                    source: before.map_or(value.source.clone(), |&layer| Source::Layer(layer)),
-                    ..value.clone()
-                }
-            }
-            _ => value.clone(),
-        }
+    /// What a layer computes, and the layers it takes its inputs from.
+    pub fn call(&self, layer: usize) -> Option<(&LayerKind, &[usize])> {
+        Some((&self.layers.get(layer)?.kind, self.inputs.get(layer)?))
     }
 
     /// A function of each row, the last axis.

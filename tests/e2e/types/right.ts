@@ -5,6 +5,7 @@ import type {
   ErrorContext,
   ErrorKind,
   FetchOptions,
+  FileContent,
   InputValues,
   LayerInfo,
   LoadOptions,
@@ -20,11 +21,14 @@ import type {
 export async function sources(file: File, response: Response): Promise<void> {
   const all: ModelSource[] = ['model.h5', new URL('https://localhost/'), response, file, new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
   for (const source of all) await load(source);
+  const parts: FileContent[] = [file, new ArrayBuffer(8), new Uint8Array(8)];
+  const several: ModelSource[] = [[file, file], { 'model.json': file, 'weights.bin': parts[0]! }];
+  for (const source of several) await load(source);
 }
 
 export async function options(): Promise<Model> {
   const fetched: FetchOptions = { integrity: 'sha384-', signal: new AbortController().signal, requestInit: { credentials: 'include' } };
-  const options: LoadOptions = { ...fetched, device: 'gpu', onProgress: ({ loaded, total }) => console.log(loaded / total) };
+  const options: LoadOptions = { ...fetched, device: 'gpu', format: 'h5', config: { layers: ['Linear'] }, onProgress: ({ loaded, total }) => console.log(loaded / total) };
   return load('model.h5', options);
 }
 

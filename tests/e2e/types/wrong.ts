@@ -5,6 +5,10 @@ import { load, NearsideError, Tensor, type Model } from 'nearside';
 void load();
 // @ts-expect-error a number is no source
 void load(5);
+// @ts-expect-error nor are names of files without their content
+void load({ 'model.json': 'weights.bin' });
+// @ts-expect-error there is no such format
+void load('model.h5', { format: 'hdf5' });
 // @ts-expect-error there is no such device
 void load('model.h5', { device: 'tpu' });
 // @ts-expect-error there is no such option

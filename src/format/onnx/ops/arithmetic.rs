@@ -146,8 +146,8 @@ pub(super) fn clip(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let value = call.input(0)?;
     // Attributes before version 11, inputs since.
     let (low, high) = if call.version < 11 {
-        let low = call.attributes.float("min", f32::MIN)?;
-        (Some(Value::scalar(low)), Some(Value::scalar(call.attributes.float("max", f32::MAX)?)))
+        let low = call.attributes.any_float("min", f32::MIN)?;
+        (Some(Value::scalar(low)), Some(Value::scalar(call.attributes.any_float("max", f32::MAX)?)))
     } else {
         (call.optional(1), call.optional(2))
     };
@@ -159,7 +159,11 @@ pub(super) fn clip(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let bound = |bound: Option<Value>, none: f32| {
         let number = bound.map_or(Ok(none), |bound| bound.number("a bound"))?;
         // Infinite ones have no place in a container's JSON.
-        Ok(number.clamp(f32::MIN, f32::MAX))
+        if number.is_nan() {
+            Err(Error::format("a bound is NaN"))
+        } else {
+            Ok(number.clamp(f32::MIN, f32::MAX))
+        }
     };
     let (min, max): (f32, f32) = (bound(low, f32::MIN)?, bound(high, f32::MAX)?);
     let function = match (min, max) {
@@ -264,6 +268,9 @@ pub(super) fn dropout(call: &mut Call, graph: &mut Graph) -> Result<Vec<Value>> 
     call.attributes.int("seed")?;
     let ratio = call.optional(1).map_or(Ok(0.5), |ratio| ratio.number("the ratio"))?;
     let ratio = call.attributes.float("ratio", ratio)?;
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(Error::format("the ratio lies not between 0 and 1"));
+    }
     if let Some(training) = call.optional(2)
         && training.int("training_mode")? != 0
     {

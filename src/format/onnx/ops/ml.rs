@@ -81,7 +81,7 @@ fn rows(graph: &Graph, value: &Value) -> Result<usize> {
 /// Replaces one value, mostly NaN.
 fn imputer(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let value = call.input(0)?;
-    let replaced = call.attributes.float("replaced_value_float", 0.0)?;
+    let replaced = call.attributes.any_float("replaced_value_float", 0.0)?;
     let replaced_int = call.attributes.int("replaced_value_int64")?.unwrap_or(0);
     let floats = call.attributes.floats("imputed_value_floats")?;
     let ints = call.attributes.ints("imputed_value_int64s")?;
@@ -174,7 +174,7 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let (text, int, float) = (
         call.attributes.text("default_string")?,
         call.attributes.int("default_int64")?,
-        call.attributes.float("default_float", -0.0)?,
+        call.attributes.any_float("default_float", -0.0)?,
     );
     let default = call.attributes.tensor("default_tensor")?;
     let default = match (default, &values) {

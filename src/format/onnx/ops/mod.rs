@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod elementwise;
+mod index;
 mod matrix;
 mod ml;
 mod normalize;
@@ -95,7 +96,8 @@ fn run(call: &mut Call, graph: &mut Graph) -> Result<Option<Vec<Value>>> {
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
         | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::run(call, graph)?,
         "ArgMax" | "ArgMin" => reduce::arg(call, graph)?,
-        "MaxPool" => pool::max(call, graph)?,
+        "MaxPool" | "AveragePool" => pool::run(call, graph)?,
+        "GlobalMaxPool" | "GlobalAveragePool" => pool::global(call, graph)?,
         "Flatten" => shape::flatten(call, graph)?,
         "Reshape" => shape::reshape(call, graph)?,
         "Squeeze" => shape::squeeze(call, graph)?,

@@ -1,6 +1,6 @@
-//! The largest value of each window.
+//! The largest value of each window, or the mean.
 
-use super::Call;
+use super::{Call, reduce::Rows};
 use crate::{
     Error, Result, Rowwise,
     format::onnx::{graph::Graph, value::Value},
@@ -15,14 +15,15 @@ struct Windows {
     pads: (usize, usize),
 }
 
-/// `MaxPool`. The largest value of a box is that of the largest along each of its axes, so one axis is pooled after
-/// the other: its windows are gathered, and each reduced.
-pub(super) fn max(call: &mut Call, graph: &mut Graph) -> Result<Value> {
+/// `MaxPool` and `AveragePool`. The largest value of a box is that of the largest along each of its axes, and so with
+/// the mean: one axis is pooled after the other, its windows gathered and each reduced.
+pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let value = call.input(0)?;
     let all = windows(call, graph, &value)?;
     let (ceil, same) = (call.attributes.flag("ceil_mode")?, call.attributes.text("auto_pad")?);
-    // The order of the indices that the second output has.
-    call.attributes.int("storage_order")?;
+    let mean = call.op == "AveragePool";
+    // The order of the indices that the second output has, and what counts for a mean where there is padding.
+    call.attributes.int(if mean { "count_include_pad" } else { "storage_order" })?;
     let mut result = value;
     for (i, mut windows) in all.into_iter().enumerate() {
         let axis = graph.axis(&result, i as i64 + 2)?;
@@ -34,9 +35,24 @@ pub(super) fn max(call: &mut Call, graph: &mut Graph) -> Result<Value> {
             Some("SAME_LOWER") => windows.pad_same(length, true)?,
             Some(other) => return Err(Error::unsupported(format!("the attribute 'auto_pad' is '{other}'"))),
         }
-        result = pooled(graph, &result, axis, &windows, ceil)?;
+        if mean && (ceil || windows.pads != (0, 0)) {
+            return Err(Error::unsupported("means of windows that reach beyond the tensor"));
+        }
+        let function = if mean { Rowwise::Mean } else { Rowwise::Max };
+        result = pooled(graph, &result, axis, &windows, ceil, function)?;
     }
     Ok(result)
+}
+
+/// Of each channel as a whole: `GlobalMaxPool` and `GlobalAveragePool`.
+pub(super) fn global(call: &mut Call, graph: &mut Graph) -> Result<Value> {
+    let value = call.input(0)?;
+    let function = if call.op == "GlobalMaxPool" { Rowwise::Max } else { Rowwise::Mean };
+    let axes: Vec<usize> =
+        (2..graph.rank(&value)).map(|axis| graph.axis(&value, axis as i64)).collect::<Result<_>>()?;
+    let rows = Rows::along(graph, &value, &axes)?;
+    let result = graph.rowwise(&rows.value, function)?;
+    rows.reduced(graph, &result, true)
 }
 
 /// Kernel, strides, dilations and pads, axis by axis.
@@ -98,7 +114,14 @@ impl Windows {
     }
 }
 
-fn pooled(graph: &mut Graph, value: &Value, axis: usize, windows: &Windows, ceil: bool) -> Result<Value> {
+fn pooled(
+    graph: &mut Graph,
+    value: &Value,
+    axis: usize,
+    windows: &Windows,
+    ceil: bool,
+    function: Rowwise,
+) -> Result<Value> {
     let length = graph.shape(value).get(axis).copied().unwrap_or(0);
     let count = windows.count(length, ceil)?;
     if windows.kernel == 1 && windows.stride == 1 && windows.pads == (0, 0) {
@@ -122,7 +145,7 @@ fn pooled(graph: &mut Graph, value: &Value, axis: usize, windows: &Windows, ceil
     }
     let split = graph.reshape(&gathered, &shape)?;
     let rows = graph.axis_last(&split, axis + 1)?;
-    let max = graph.rowwise(&rows, Rowwise::Max)?;
+    let reduced = graph.rowwise(&rows, function)?;
     shape.remove(axis + 1);
-    graph.reshape(&max, &shape)
+    graph.reshape(&reduced, &shape)
 }

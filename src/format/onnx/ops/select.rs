@@ -1,6 +1,6 @@
 //! Operators that choose and join parts of tensors.
 
-use super::{Call, arithmetic::as_batched};
+use super::{Call, arithmetic::as_batched, index};
 use crate::{
     Binary, Error, LayerKind, Result,
     format::onnx::{
@@ -140,8 +140,6 @@ pub(super) fn gathered(graph: &mut Graph, value: &Value, axis: usize, indices: &
 }
 
 fn look_up(graph: &mut Graph, table: &Value, axis: i64, indices: &Value) -> Result<Value> {
-    // Indices are checked to be whole numbers, so that a cast to them says nothing.
-    let indices = &graph.before_cast(indices);
     let rows = match (table.known(), normalized(axis, graph.rank(table))?) {
         (Some(table), 0) => table.clone(),
         (Some(_), _) => return Err(Error::unsupported("looks up columns; nearside looks up rows")),
@@ -152,6 +150,7 @@ fn look_up(graph: &mut Graph, table: &Value, axis: i64, indices: &Value) -> Resu
     let Some((&count, row)) = rows.shape.split_first() else {
         return Err(Error::shape("looks up rows of a number"));
     };
+    let indices = &index::source(graph, indices, count)?;
     if row.is_empty() {
         return super::ml::named(graph, indices, &rows.data);
     }
