@@ -35,6 +35,19 @@ pub fn convert(
     Ok(Uint8Array::from(container.as_slice()).into())
 }
 
+/// Turns a container into a file of another format, or of smaller weights.
+#[cfg(feature = "formats")]
+#[wasm_bindgen]
+pub fn save(container: &Uint8Array, format: String, dtype: String) -> JsResult<Uint8Array> {
+    let write = || {
+        let (output, dtype) =
+            (format::Output::from_name(&format)?, format::container::Dtype::from_name(&dtype)?);
+        let model = format::container::read(&copy_bytes(container)?)?;
+        format::write(&model, output, dtype)
+    };
+    Ok(Uint8Array::from(write().map_err(to_js_error)?.as_slice()))
+}
+
 #[cfg(feature = "engine")]
 mod engine {
     use super::*;

@@ -240,11 +240,17 @@ function options(context) {
   test('formats and events that do not exist', async () => {
     const errors = await context.page.evaluate(async () => {
       const model = await load('dress.h5');
-      return [await caught(() => model.save('h5')), await caught(() => model.save()), await caught(() => model.on('loss', () => {}))];
+      const saves = [['pb'], [], ['onnx', { dtype: 'f8' }], ['h5', { dtype: 'int8' }], ['onnx', { type: 'f16' }]];
+      const errors = [];
+      for (const given of saves) errors.push(await caught(() => model.save(...given)));
+      return [...errors, await caught(() => model.on('loss', () => {}))];
     });
-    assertRefused(errors[0], 'unsupported', /'h5' cannot be written.*'safetensors'/);
-    assertRefused(errors[1], 'unsupported', /'safetensors'/);
-    assertRefused(errors[2], 'value', /no event 'loss'; use 'device'/);
+    assertRefused(errors[0], 'unsupported', /'pb' is not written; use 'h5', 'keras', 'onnx' or 'safetensors'/);
+    assertRefused(errors[1], 'unsupported', /'undefined' is not written/);
+    assertRefused(errors[2], 'value', /no dtype 'f8'; use 'f32', 'f16' or 'int8'/);
+    assertRefused(errors[3], 'unsupported', /no int8 weights; save as 'onnx' or 'safetensors'/);
+    assertRefused(errors[4], 'value', /no option 'type'/);
+    assertRefused(errors[5], 'value', /no event 'loss'; use 'device'/);
   });
 
   test('a Tensor whose shape does not fit its values', async () => {

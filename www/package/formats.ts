@@ -2,7 +2,7 @@
  * The formats module: a file of its own, so that a page that needs no conversion never downloads it. It shares no code
  * with the package: it is lent what it needs, and its errors are plain objects, as WebAssembly's are.
  */
-import { __wbg_reset_state, convert as toContainer } from '../generated/formats.js';
+import { __wbg_reset_state, convert as toContainer, save as fromContainer } from '../generated/formats.js';
 import type { ErrorContext, ErrorKind } from './errors.js';
 import type { FetchOptions, FileContent, ModelSource, SourceFile } from './source.js';
 
@@ -26,7 +26,11 @@ export async function convert(file: SourceFile | null, source: ModelSource, opti
   const config = toText(options.config);
   const given: Named[] = file ? [['', file.bytes]] : await readAll(source as object, options);
   const attempt = (files: Named[]) =>
-    call(() => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format));
+    call(
+      () => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format),
+      'format',
+      'the file is damaged in a way that stopped the reader',
+    );
   const converted = attempt(given);
   if (converted instanceof Uint8Array) return converted;
   // What has no address has no neighbours.
@@ -37,10 +41,15 @@ export async function convert(file: SourceFile | null, source: ModelSource, opti
   throw missing(complete);
 }
 
+/** Turns a container into a file of another format, or of smaller weights. */
+export function save(container: Uint8Array, format: string, dtype: string): Uint8Array {
+  return call(() => fromContainer(container, String(format), String(dtype)), 'internal', 'nearside failed to write the file');
+}
+
 let renew: (() => void) | undefined;
 
-/** Calls into the module, of which each call has a fresh instance. */
-function call<T>(act: () => T): T {
+/** Calls into the module, of which each call has a fresh instance. A trap is an error of that kind and message. */
+function call<T>(act: () => T, kind: ErrorKind, message: string): T {
   renew?.();
   // Hostile bytes are parsed in a memory of their own. It is given back, as WebAssembly memory cannot shrink: by a task
   // of its own, which the model's first prediction need not wait for.
@@ -53,7 +62,7 @@ function call<T>(act: () => T): T {
     return act();
   } catch (thrown) {
     if (typeof thrown === 'object' && thrown !== null && 'kind' in thrown) throw thrown;
-    throw plainError('format', `the file is damaged in a way that stopped the reader: ${String(thrown)}`, {}, thrown);
+    throw plainError(kind, `${message}: ${String(thrown)}`, {}, thrown);
   }
 }
 

@@ -14,7 +14,7 @@ import { type FetchOptions, type ModelSource, type SourceFile, readFile, readSou
 
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
-export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, TensorSpec } from './model.js';
+export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 

@@ -15,6 +15,7 @@ import type {
   ModelSource,
   NestedArray,
   PredictOptions,
+  SaveOptions,
   TensorSpec,
 } from 'nearside';
 
@@ -59,8 +60,10 @@ export async function facts(model: Model): Promise<void> {
   const kind: 'cpu' | 'gpu' = report.kind;
   const adapter: string | undefined = report.adapter;
   const stop: () => void = model.on('device', ({ reason }) => console.log(reason));
+  const options: SaveOptions = { dtype: 'f16' };
   const bytes: Uint8Array = await model.save('safetensors');
-  console.log(name, batch, activation, kind, adapter, model.parameterCount, model.summary(), bytes.length);
+  const others: Uint8Array[] = [await model.save('h5'), await model.save('keras', options), await model.save('onnx', { dtype: 'int8' })];
+  console.log(name, batch, activation, kind, adapter, model.parameterCount, model.summary(), bytes.length, others.length);
   stop();
   model.dispose();
 }
