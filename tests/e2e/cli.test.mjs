@@ -173,7 +173,7 @@ test('inspect --json prints a line for each file, of what the model says', async
     [BRANCHES, 'branches', statSync(BRANCHES).size],
     [files[2], 'dress', 27472],
   ]);
-  assert.equal(lines[0].format, 'hdf5');
+  assert.equal(lines[0].format, 'h5');
   assert.deepEqual(lines[0].inputs, [{ name: 'input_layer_2', shape: [null, 20], dtype: 'float32' }]);
   assert.deepEqual(lines[1].outputs.map(({ name, shape }) => [name, shape]), [['second', [null, 2]], ['first', [null, 3]]]);
   assert.equal(lines[1].parameterCount, 65);
