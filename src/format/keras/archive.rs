@@ -9,9 +9,10 @@ use miniz_oxide::inflate::{TINFLStatus, decompress_slice_iter_to_slice};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive};
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// How much a member may grow, and what it may grow to however small it was: as Keras has it. Weights hardly shrink.
-const LARGEST_RATIO: u64 = 100;
-const LARGEST_ANYWAY: u64 = 256 << 20;
+/// How much a member may grow, and what it may grow to however small it was. Weights hardly shrink, and an architecture
+/// is small.
+const LARGEST_RATIO: u64 = 20;
+const LARGEST_ANYWAY: u64 = 1 << 20;
 
 /// An open archive.
 pub(super) struct Archive<'a> {
@@ -105,7 +106,7 @@ fn inflated(stored: &[u8], size: u64) -> Result<Vec<u8>> {
     let limit = usize::try_from(size).ok().filter(|_| size <= most);
     let limit = limit.ok_or_else(|| {
         Error::format(format!(
-            "{} bytes in the archive are to become {size}, which nothing sound does",
+            "{} bytes are to become {size}, far more than weights do; pack the archive again without compression",
             stored.len()
         ))
     })?;

@@ -3,19 +3,22 @@
 
 use super::{
     architecture::{Architecture, LayerWeights, WeightSource},
-    compose::{Composer, Source, Wire},
+    compose::{Composer, Source, Wire, check_shape},
     graph::{self, Call},
     layer::{Content, Entry},
     network::Network,
     operation,
     spec::{Masking, Spec, Weights},
 };
-use crate::{Error, Layer, LayerKind, Model, Node, Result, tensor::element_count};
+use crate::{Error, Layer, LayerKind, Model, Node, Result};
 use std::collections::BTreeSet;
 
-/// Calls of layers in a model, those in nested models as often as they are called: a short text can ask for more than
-/// any machine holds.
-const MOST_CALLS: usize = 1 << 16;
+/// Calls of layers in a model with what they are given, those in nested models as often as they are called: a short text
+/// can ask for more than any machine holds.
+const MOST_CALLS: usize = 1 << 17;
+
+/// Positions that all slices and repetitions of a model may list.
+const MOST_POSITIONS: usize = 1 << 20;
 
 struct Builder<'a, 'b> {
     listed: &'a [LayerWeights],
@@ -27,6 +30,7 @@ struct Builder<'a, 'b> {
     nodes: Vec<Node>,
     results: Vec<Outcome>,
     calls_left: usize,
+    positions_left: usize,
 }
 
 /// The layers that compute one of Keras's, on inputs of certain shapes.
@@ -55,6 +59,7 @@ pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> 
         nodes: Vec::new(),
         results: Vec::new(),
         calls_left: MOST_CALLS,
+        positions_left: MOST_POSITIONS,
     };
     if builder.names.len() != listed.len() {
         return Err(Error::unsupported(
@@ -83,7 +88,8 @@ impl Builder<'_, '_> {
             let entry = network.calls.get(call).and_then(|call| network.entries.get(call.layer));
             let entry = entry.ok_or_else(|| Error::format("an input that is not there"))?;
             let kind = LayerKind::Input { shape: known_shape(entry).map_err(|e| e.layer(&entry.name))? };
-            let shape = kind.output_shape(&[]).map_err(|error| error.layer(&entry.name))?;
+            let shape = kind.output_shape(&[]).and_then(|shape| check_shape(&shape).map(|()| shape));
+            let shape = shape.map_err(|error| error.layer(&entry.name))?;
             self.layers.push(Layer::new(&entry.name, kind));
             nodes.push(self.node(self.layers.len() - 1, Vec::new(), Outcome { shape, masked: false }));
         }
@@ -104,8 +110,8 @@ impl Builder<'_, '_> {
         }
         let mut results: Vec<Vec<usize>> = Vec::with_capacity(network.calls.len());
         for (index, call) in network.calls.iter().enumerate() {
-            self.calls_left = self.calls_left.checked_sub(1).ok_or_else(|| {
-                Error::unsupported(format!("the model has more than {MOST_CALLS} calls of layers"))
+            self.calls_left = self.calls_left.checked_sub(1 + call.arguments.len()).ok_or_else(|| {
+                Error::unsupported(format!("the layers are called on more than {MOST_CALLS} inputs"))
             })?;
             let entry = network.entries.get(call.layer).ok_or_else(|| Error::format("a call of no layer"))?;
             let result = match &entry.content {
@@ -221,6 +227,15 @@ impl Builder<'_, '_> {
                 spec.expand(&mut composer, values, weights)?
             }
         };
+        for step in &composer.steps {
+            if let LayerKind::Gather { indices, .. } = &step.kind {
+                self.positions_left = self.positions_left.checked_sub(indices.len()).ok_or_else(|| {
+                    Error::unsupported(format!(
+                        "slices and repetitions of more than {MOST_POSITIONS} positions"
+                    ))
+                })?;
+            }
+        }
         self.keep(listed, composer, shapes, value.source);
         Ok(index)
     }
@@ -229,7 +244,7 @@ impl Builder<'_, '_> {
         let (mut names, mut shapes) = (Vec::new(), Vec::new());
         for &name in &listed.names {
             if let Some(shape) = spec.weight_shape(name, values)? {
-                element_count(&shape)?;
+                check_shape(&shape)?;
                 names.push(name);
                 shapes.push(shape);
             }
@@ -289,7 +304,7 @@ impl Builder<'_, '_> {
                 nodes.iter().map(|&node| self.results.get(node).map(|result| &result.shape[..])).collect();
             let kind = self.layers.get(layer).map(|layer| &layer.kind).ok_or_else(missing)?;
             let shape = kind.output_shape(&shapes.ok_or_else(missing)?)?;
-            element_count(&shape)?;
+            check_shape(&shape)?;
             made.push(self.node(layer, nodes, Outcome { shape, masked }));
         }
         find(&made, result).ok_or_else(missing)

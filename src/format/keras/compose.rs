@@ -44,7 +44,7 @@ impl Composer {
     pub(super) fn apply(&mut self, kind: LayerKind, inputs: &[&Wire]) -> Result<Wire> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape.as_slice()).collect();
         let shape = kind.output_shape(&shapes)?;
-        element_count(&shape)?;
+        check_shape(&shape)?;
         self.steps.push(Step { kind, inputs: inputs.iter().map(|input| input.source).collect() });
         Ok(Wire { source: Source::Step(self.steps.len() - 1), shape })
     }
@@ -127,6 +127,17 @@ impl Composer {
         let (value, _) = self.move_last(value, axes)?;
         let value = self.rowwise(function, &value)?;
         self.reshape(value, shape)
+    }
+}
+
+/// Axes of a value: what each takes in memory is not bounded by the file. TensorFlow has fewer.
+const MOST_AXES: usize = 32;
+
+/// Fails for a shape that no machine has.
+pub(super) fn check_shape(shape: &[usize]) -> Result<()> {
+    match shape.len() {
+        ..=MOST_AXES => element_count(shape).map(|_| ()),
+        axes => Err(Error::unsupported(format!("{axes} axes; at most {MOST_AXES} are supported"))),
     }
 }
 

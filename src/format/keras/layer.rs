@@ -27,6 +27,9 @@ pub(super) struct Entry {
     pub(super) calls: Option<Value>,
 }
 
+/// Bytes of a layer's name: those of nested models are repeated for every layer in them.
+const LONGEST_NAME: usize = 1024;
+
 /// What an entry stands for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Content {
@@ -54,6 +57,9 @@ impl Entry {
         let config = fields.required("config", config)?;
         let own_name = config.get("name").and_then(Value::as_str).map(str::to_string);
         let name = fields.required("name", own_name.or(name))?;
+        if name.len() > LONGEST_NAME {
+            return Err(Error::unsupported(format!("a layer's name has {} bytes", name.len())));
+        }
         let read = || {
             fields.done()?;
             Self::with_config(&class, name.clone(), config, version)
