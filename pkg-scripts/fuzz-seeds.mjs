@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { load } from '../pkg/node.js';
-import { unzip } from '../tests/e2e/keras.mjs';
+import { readCases } from '../tests/e2e/keras.mjs';
 
 const [, , out, ...folders] = process.argv;
 /** Larger files are mutated more slowly, and hold nothing else. */
@@ -17,7 +17,7 @@ const files = (folders.length ? folders : ['tests/fixtures']).flatMap((folder) =
 );
 const counts = {};
 for (const path of files) {
-  if (path.endsWith('_cases.npz')) archived(path).forEach((model, i) => seed('onnx', `${path}-${i}`, model));
+  if (path.endsWith('_cases.npz')) readCases(readFileSync(path), inflateRawSync).forEach(({ model }, i) => seed('onnx', `${path}-${i}`, model));
   const target = targetOf(path);
   if (!target) continue;
   seed(target, path, together(target, path));
@@ -39,7 +39,7 @@ function targetOf(path) {
 
 /** A model's file; with others that belong to it, as `nearside_fuzz::split` takes them apart. */
 function together(target, path) {
-  const stem = basename(path).replace(/(\.weights)?\.\w+$/, '');
+  const stem = basename(path).replace(/\.\w+$/, '');
   const config = (name) => name === `${stem}.config.json`;
   const belongs = {
     tfjs: (name) => name.endsWith('.bin'),
@@ -52,18 +52,6 @@ function together(target, path) {
   if (!names.length && target === 'onnx') return readFileSync(path);
   const part = (name) => [Buffer.from(`\n==> ${name}\n`), readFileSync(join(dirname(path), name))];
   return Buffer.concat([basename(path), ...names].flatMap(part));
-}
-
-/** The models in an archive that `onnx_archive.py` wrote. */
-function archived(path) {
-  const body = (npy) => npy.subarray(10 + npy[8] + 256 * npy[9]);
-  const { cases, models } = unzip(readFileSync(path), inflateRawSync);
-  const all = body(models);
-  let at = 0;
-  return new TextDecoder().decode(body(cases)).trim().split('\n').map((line) => {
-    const length = Number(line.split('\t')[1]);
-    return all.subarray(at, (at += length));
-  });
 }
 
 function seed(target, path, bytes) {

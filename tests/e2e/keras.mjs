@@ -28,6 +28,24 @@ export function unzip(bytes, inflate) {
   return files;
 }
 
+/** The cases of an archive that onnx_archive.py wrote: `{ name, model, 'in:NAME': values …, 'text:NAME': text … }`. */
+export function readCases(bytes, inflate) {
+  const { cases, models, values } = unzip(bytes, inflate);
+  const body = (npy) => npy.subarray(10 + npy[8] + 256 * npy[9]);
+  let [restOfModels, restOfValues] = [body(models), readNpy(values).data];
+  return new TextDecoder().decode(body(cases)).trim().split('\n').map((line) => {
+    const [name, length, ...pairs] = line.split('\t');
+    const found = { name, model: restOfModels.subarray(0, Number(length)) };
+    restOfModels = restOfModels.subarray(found.model.length);
+    for (let i = 0; i < pairs.length; i += 2) {
+      const [key, said] = [pairs[i], pairs[i + 1]];
+      found[key] = /^(in|out):/.test(key) ? restOfValues.subarray(0, Number(said)) : said;
+      restOfValues = restOfValues.subarray(found[key] === said ? 0 : Number(said));
+    }
+    return found;
+  });
+}
+
 /** Place of the end of the central directory, which a comment may follow. */
 function findEnd(view) {
   for (let at = view.byteLength - 22; at >= 0; at--) if (view.getUint32(at, true) === 0x06054b50) return at;
