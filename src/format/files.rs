@@ -56,6 +56,14 @@ pub fn read_as<'a>(files: &Files<'a>, config: Option<&'a str>, format: Option<&s
     }
 }
 
+/// The format of a model: `h5`, `keras`, `onnx`, `safetensors` or `tfjs`.
+///
+/// # Errors
+/// `Format` where there is no model.
+pub fn format_of(files: &Files) -> Result<&'static str> {
+    Ok(Parts::of(files)?.content.format())
+}
+
 /// Names of the files that the model refers to and that are not given, relative to its own place.
 ///
 /// # Errors
