@@ -48,7 +48,7 @@ mod spec;
 mod superblock;
 #[cfg(test)]
 mod tests;
-pub mod write;
+pub(super) mod write;
 
 use crate::{Error, Model, Result, Tensor, format::json::Value};
 use architecture::Architecture;

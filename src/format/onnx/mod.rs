@@ -23,7 +23,7 @@ mod proto;
 mod read;
 mod tensor;
 mod value;
-pub mod write;
+pub(super) mod write;
 
 use crate::{Error, Model, Result, format::Files};
 use prost::bytes::Bytes;
