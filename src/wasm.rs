@@ -12,10 +12,10 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Turns foreign files, given with their names, into a container. Where the model refers to files that are not among
-/// them, it is the names of those instead.
+/// Turns foreign files, given with their names, into a container: the name of their format, and the container. Where the
+/// model refers to files that are not among them, it is the names of those instead.
 #[cfg(feature = "formats")]
-#[wasm_bindgen(unchecked_return_type = "Uint8Array | string[]")]
+#[wasm_bindgen(unchecked_return_type = "[format: string, container: Uint8Array] | string[]")]
 pub fn convert(
     names: Vec<String>,
     files: Vec<Uint8Array>,
@@ -29,10 +29,11 @@ pub fn convert(
         return Ok(missing.into_iter().map(JsValue::from).collect::<js_sys::Array>().into());
     }
     let model = format::read_as(&files, config.as_deref(), format.as_deref()).map_err(to_js_error)?;
+    let found = format::format_of(&files).map_err(to_js_error)?;
     drop(files);
     drop(bytes);
     let container = format::container::write(&model).map_err(to_js_error)?;
-    Ok(Uint8Array::from(container.as_slice()).into())
+    Ok(js_sys::Array::of2(&found.into(), &Uint8Array::from(container.as_slice())).into())
 }
 
 /// Turns a container into a file of another format, or of smaller weights.

@@ -157,7 +157,7 @@ fn what_nearside_writes_is_read_again() {
             let sound = |error: Error| -> Model { panic!("{what}: {error}") };
             let kept =
                 container::read(&container::write_as(&case.model, dtype).unwrap()).unwrap_or_else(sound);
-            let file = onnx::write::write(&case.model, dtype).unwrap();
+            let file = format::write(&case.model, format::Output::Onnx, dtype).unwrap();
             let model = onnx::read(&file, &[]).unwrap_or_else(sound);
             assert_eq!(model.batched, kept.batched, "{what}");
             let inputs: Vec<&[f32]> = case.inputs.iter().map(Vec::as_slice).collect();

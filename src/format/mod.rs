@@ -25,7 +25,7 @@ pub mod torch;
 mod write;
 
 #[cfg(feature = "formats")]
-pub use files::{companions, read_as, read_files};
+pub use files::{companions, format_of, read_as, read_files};
 
 use crate::{Error, Model, Result};
 #[cfg(feature = "formats")]

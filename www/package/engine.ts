@@ -49,7 +49,7 @@ export function startFormats(): Promise<Formats> {
 }
 
 /** Turns foreign model files into a container. */
-export function convert(...given: Parameters<Formats['convert']>): Promise<Uint8Array> {
+export function convert(...given: Parameters<Formats['convert']>): ReturnType<Formats['convert']> {
   return withFormats((formats) => formats.convert(...given));
 }
 

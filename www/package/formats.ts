@@ -21,8 +21,11 @@ type Read = (address: string, options: FetchOptions) => Promise<SourceFile | nul
 /** A name, and the bytes of the file that has it. */
 type Named = [string, Uint8Array];
 
+/** The format that a model was in, and the container that it is now. */
+export type Converted = [format: string, container: Uint8Array];
+
 /** Turns a model into a container: the `file` that was read from the source, or all files that the source is. */
-export async function convert(file: SourceFile | null, source: ModelSource, options: ConvertOptions, read: Read): Promise<Uint8Array> {
+export async function convert(file: SourceFile | null, source: ModelSource, options: ConvertOptions, read: Read): Promise<Converted> {
   const config = toText(options.config);
   const given: Named[] = file ? [['', file.bytes]] : await readAll(source as object, options);
   const attempt = (files: Named[]) =>
@@ -32,13 +35,17 @@ export async function convert(file: SourceFile | null, source: ModelSource, opti
       'the file is damaged in a way that stopped the reader',
     );
   const converted = attempt(given);
-  if (converted instanceof Uint8Array) return converted;
+  if (isConverted(converted)) return converted;
   // What has no address has no neighbours.
   if (!file?.url || /^(blob|data):/.test(file.url)) throw missing(converted);
   const readThere = (address: string, onProgress: OnProgress) => read(address, { ...forOrigin(file.url, source, options), onProgress });
   const complete = attempt([...given, ...(await readBeside(file, converted, options, readThere))]);
-  if (complete instanceof Uint8Array) return complete;
+  if (isConverted(complete)) return complete;
   throw missing(complete);
+}
+
+function isConverted(answer: Converted | string[]): answer is Converted {
+  return answer[1] instanceof Uint8Array;
 }
 
 /** Turns a container into a file of another format, or of smaller weights. */

@@ -15,6 +15,9 @@ export interface TensorSpec {
   classes?: string[];
 }
 
+/** The formats that are read: Keras's `.h5` and `.keras`, ONNX, nearside's own or PyTorch's safetensors, TensorFlow.js. */
+export type ModelFormat = 'h5' | 'keras' | 'onnx' | 'safetensors' | 'tfjs';
+
 /** A layer of a model. */
 export interface LayerInfo {
   name: string;
@@ -81,14 +84,14 @@ export class Model {
   readonly layers: LayerInfo[];
   /** Number of weights. */
   readonly parameterCount: number;
-  /** Format of the file it came from: `'container'` is nearside's own, `'hdf5'` Keras's `.h5`. */
-  readonly format: string;
+  /** Format of the file it came from. */
+  readonly format: ModelFormat;
   #engine: Engine | undefined;
   #device: DeviceReport;
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
-  constructor(engine: Engine, format: string) {
+  constructor(engine: Engine, format: ModelFormat) {
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);

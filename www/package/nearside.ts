@@ -9,12 +9,12 @@
  */
 import { close, convert, detect, guard, guardAsync, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
-import { Model } from './model.js';
+import { Model, type ModelFormat } from './model.js';
 import { type FetchOptions, type ModelSource, type SourceFile, readFile, readSource } from './source.js';
 
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
-export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
+export type { DeviceReport, LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 
@@ -26,7 +26,7 @@ export interface LoadOptions extends FetchOptions {
    */
   device?: 'auto' | 'cpu' | 'gpu';
   /** The format, where only this one is expected: any other is refused. */
-  format?: 'h5' | 'keras' | 'onnx' | 'safetensors' | 'tfjs';
+  format?: ModelFormat;
   /**
    * The architecture of weights that come without one, as JSON or its text: Keras's `model.to_json()`, or the modules of
    * PyTorch's `nn.Sequential`, such as `{ layers: ['Linear', 'ReLU', { type: 'Dropout', p: 0.2 }, 'Linear'] }`.
@@ -56,12 +56,12 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
   const [file] = await Promise.all([readSource(source, options, () => void startFormats()), startEngine()]);
   throwIfAborted(options.signal);
-  const container = isContainer(file, options) ? file.bytes : await convert(file, source, options, readFile);
+  const [format, container] = isContainer(file, options) ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
   const engine = open(container);
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
-    return new Model(engine, container === file?.bytes ? 'container' : 'foreign');
+    return new Model(engine, format as ModelFormat);
   } catch (error) {
     close(engine);
     throw error;

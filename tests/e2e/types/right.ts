@@ -10,6 +10,7 @@ import type {
   LayerInfo,
   LoadOptions,
   Model,
+  ModelFormat,
   ModelInput,
   ModelOutput,
   ModelSource,
