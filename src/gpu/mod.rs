@@ -178,7 +178,10 @@ impl GpuExecutor {
                 Some(Ok(())) => Ok(read_back),
                 _ => {
                     self.context.check()?;
-                    Err(Error::device("the GPU's results could not be read; load the model again"))
+                    // No refusal, so it is the device; its own word of that may come later.
+                    Err(Error::device(
+                        "the GPU was lost before its results could be read; load the model again",
+                    ))
                 }
             }
         })

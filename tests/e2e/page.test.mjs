@@ -179,8 +179,10 @@ function atTheEdges(context) {
     await drop(page, [FIXTURE]);
     await page.locator('html[data-model="own"]').waitFor();
     assert.match(await page.innerText('#own-state'), /functional_100_64_10\.h5 is loaded/);
-    await drop(page, [FIXTURE, FIXTURE]);
-    await page.locator('#error:visible', { hasText: 'more than one file' }).waitFor();
+    await drop(page, ['tests/fixtures/onnx_external/model.onnx', 'tests/fixtures/onnx_external/data/all weights.bin']);
+    await page.locator('#own-state', { hasText: '2 files' }).waitFor();
+    await drop(page, [FIXTURE, 'tests/fixtures/mnist_784_128_128_10.h5']);
+    await page.locator('#error:visible', { hasText: 'both models' }).waitFor();
   });
 
   test('is used by keyboard alone', async (t) => {

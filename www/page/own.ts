@@ -37,14 +37,15 @@ export class OwnModel {
     });
   }
 
-  async #take(files: FileList | null): Promise<void> {
-    const [first] = files ?? [];
-    if (!files || !first) return;
+  async #take(list: FileList | null): Promise<void> {
+    const files = [...(list ?? [])]; // the list itself is emptied with the button
+    const [first] = files;
+    if (!first) return;
     clearError();
     this.#reading?.abort();
     const reading = (this.#reading = new AbortController());
     const name = files.length > 1 ? `${files.length} files` : first.name;
-    this.#say(`Reading ${name}, ${bytes([...files].reduce((sum, file) => sum + file.size, 0))}…`);
+    this.#say(`Reading ${name}, ${bytes(files.reduce((sum, file) => sum + file.size, 0))}…`);
     try {
       const model = await load(files, {
         signal: reading.signal,
