@@ -130,12 +130,16 @@ impl Builder<'_, '_> {
         let node = place.and_then(|place| given.get(place)).copied();
         let node = node.ok_or_else(|| Error::format("an input that nothing is given for"))?;
         let Content::Layer(Spec::Input(Some(declared)), _) = &entry.content else { return Ok(vec![node]) };
-        let shape = self.results.get(node).map_or(&[][..], |result| &result.shape);
+        let shape: Vec<Option<usize>> =
+            self.results.get(node).into_iter().flat_map(|result| &result.shape).copied().map(Some).collect();
         let fits = declared.len() == shape.len()
-            && declared.iter().zip(shape).all(|(declared, length)| declared.is_none_or(|d| d == *length));
+            && declared.iter().zip(&shape).all(|(declared, given)| declared.is_none() || declared == given);
         match fits {
             true => Ok(vec![node]),
-            false => Err(Error::shape(format!("takes {declared:?}, is given {shape:?}"))),
+            false => {
+                let (declared, given) = (spelled(declared), spelled(&shape));
+                Err(Error::shape(format!("takes the shape {declared}, {given} is given")))
+            }
         }
     }
 
@@ -352,11 +356,19 @@ fn known_shape(entry: &Entry) -> Result<Vec<usize>> {
         ));
     };
     shape.iter().copied().collect::<Option<_>>().ok_or_else(|| {
-        let axes: Vec<String> =
-            shape.iter().map(|axis| axis.map_or("null".to_string(), |axis| axis.to_string())).collect();
         Error::unsupported(format!(
-            "the input shape [null,{}] leaves an axis besides the batch open; save the model with all others fixed",
-            axes.join(",")
+            "the input shape {} leaves an axis besides the batch open; save the model with all others fixed",
+            spelled(shape)
         ))
     })
+}
+
+/// A shape as Keras writes it, with that of the batch.
+fn spelled(shape: &[Option<usize>]) -> String {
+    let mut text = "[null".to_string();
+    for length in shape {
+        text.push(',');
+        text.push_str(&length.map_or("null".to_string(), |length| length.to_string()));
+    }
+    text + "]"
 }
