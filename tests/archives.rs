@@ -111,9 +111,12 @@ fn every_prefix_is_refused() {
     }
 }
 
+/// Makes a member say something that is not so.
+type Lie = fn(&mut Member);
+
 #[test]
 fn members_that_are_not_what_they_declare_are_refused() {
-    let cases: [(fn(&mut Member), ErrorKind, &str); 8] = [
+    let cases: [(Lie, ErrorKind, &str); 8] = [
         (|member| member.bytes[1000] ^= 1, ErrorKind::Format, "checksum"),
         (|member| member.checksum ^= 1, ErrorKind::Format, "checksum"),
         (|member| member.size += 1, ErrorKind::Format, "bytes are in the archive"),

@@ -5,7 +5,7 @@ use super::{
     compose::{Composer, Wire, without_batch},
     fields::{Fields, brief, tensor},
     slice::get_item,
-    spec::one,
+    spec::{Wrapping, one},
 };
 use crate::{Activation, Binary, Elementwise, Error, LayerKind, Result, Rowwise, Tensor};
 use serde_json::Value as Json;
@@ -64,7 +64,7 @@ pub(super) enum Argument {
     Constant(Json),
 }
 
-const BINARY: [(&str, Binary); 18] = [
+const BINARY: [(&str, Binary); 16] = [
     ("Add", Binary::Add),
     ("Subtract", Binary::Subtract),
     ("Multiply", Binary::Multiply),
@@ -81,8 +81,6 @@ const BINARY: [(&str, Binary); 18] = [
     ("LogicalAnd", Binary::And),
     ("LogicalOr", Binary::Or),
     ("LogicalXor", Binary::Xor),
-    ("BitwiseAnd", Binary::And),
-    ("BitwiseOr", Binary::Or),
 ];
 
 /// Functions of one value with the names that [`Activation::from_name`] knows them by.
@@ -191,6 +189,23 @@ impl Operation {
             }
             _ => Self::Unknown(class.to_string()),
         })
+    }
+
+    /// What becomes of numbers that wrap around, where all inputs hold them.
+    pub(super) fn wrapping(&self) -> Wrapping {
+        use Binary::{And, Divide, Equal, Greater, GreaterEqual, Less, LessEqual, Maximum, Minimum, Or, Xor};
+        match self {
+            Self::Binary(Less | LessEqual | Greater | GreaterEqual | Equal | And | Or | Xor)
+            | Self::Elementwise(Elementwise::Not | Elementwise::IsNan) => Wrapping::Makes,
+            Self::Binary(Maximum | Minimum) => Wrapping::Keeps,
+            Self::Binary(Divide)
+            | Self::Reduce { .. }
+            | Self::MatMul
+            | Self::Rowwise(..)
+            | Self::Unknown(_) => Wrapping::Ends,
+            Self::Binary(_) | Self::Square | Self::Elementwise(Elementwise::Negative) => Wrapping::Suffers,
+            _ => Wrapping::Keeps,
+        }
     }
 
     pub(super) fn expand(&self, composer: &mut Composer, arguments: Vec<Argument>) -> Result<Wire> {
@@ -327,6 +342,17 @@ fn values(composer: &mut Composer, arguments: Vec<Argument>) -> Result<Vec<Wire>
         });
     }
     Ok(values)
+}
+
+/// Whether a constant makes floats of the numbers it meets.
+pub(super) fn is_float(json: &Json) -> bool {
+    match json {
+        Json::Number(number) => number.is_f64(),
+        // {"class_name": "__numpy__", "config": {"value": …, "dtype": …}}
+        json => {
+            json.pointer("/config/dtype").and_then(Json::as_str).is_some_and(|dtype| dtype.contains("float"))
+        }
+    }
 }
 
 fn constant(json: &Json) -> Result<Tensor> {

@@ -185,3 +185,33 @@ fn an_architecture_alone_has_to_tell_its_keras() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("model.to_json()"), "{error}");
 }
+
+#[test]
+fn arithmetic_that_wraps_around_in_keras_is_refused() {
+    let x = r#"{"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}"#;
+    let of = |dtype: &str, class: &str, arguments: &str| {
+        let input = format!(
+            r#"{{"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+               "config": {{"name": "x", "batch_shape": [null, 4], "dtype": "{dtype}"}}}}"#
+        );
+        let operation = format!(
+            r#", {{"class_name": "{class}", "module": "keras.src.ops.numpy", "name": "o",
+               "config": {{"name": "o"}}, "inbound_nodes": [{{"args": [{arguments}], "kwargs": {{}}}}]}}"#
+        );
+        functional(&(input + &operation), r#"["x", 0, 0]"#, r#"["o", 0, 0]"#)
+    };
+    for (dtype, class, argument) in [("uint8", "Add", x), ("bool", "Add", x), ("uint8", "Multiply", "2")] {
+        refused(&of(dtype, class, &format!("{x}, {argument}")), ErrorKind::Unsupported, "in their type");
+    }
+    for (dtype, class, argument) in [
+        ("float32", "Add", x),
+        ("int32", "Add", x),
+        ("uint8", "Multiply", "0.5"),
+        ("uint8", "Multiply", r#"{"class_name": "__numpy__", "config": {"value": [2], "dtype": "float32"}}"#),
+        ("uint8", "TrueDivide", "255"),
+        ("uint8", "Maximum", x),
+        ("bool", "LogicalAnd", x),
+    ] {
+        build(&of(dtype, class, &format!("{x}, {argument}"))).unwrap();
+    }
+}
