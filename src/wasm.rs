@@ -12,10 +12,10 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Turns foreign files, given with their names, into a container. Where the model refers to files that are not among
-/// them, it is the names of those instead.
+/// Turns foreign files, given with their names, into a container: the name of their format, and the container. Where the
+/// model refers to files that are not among them, it is the names of those instead.
 #[cfg(feature = "formats")]
-#[wasm_bindgen(unchecked_return_type = "Uint8Array | string[]")]
+#[wasm_bindgen(unchecked_return_type = "[format: string, container: Uint8Array] | string[]")]
 pub fn convert(
     names: Vec<String>,
     files: Vec<Uint8Array>,
@@ -29,10 +29,24 @@ pub fn convert(
         return Ok(missing.into_iter().map(JsValue::from).collect::<js_sys::Array>().into());
     }
     let model = format::read_as(&files, config.as_deref(), format.as_deref()).map_err(to_js_error)?;
+    let found = format::format_of(&files).map_err(to_js_error)?;
     drop(files);
     drop(bytes);
     let container = format::container::write(&model).map_err(to_js_error)?;
-    Ok(Uint8Array::from(container.as_slice()).into())
+    Ok(js_sys::Array::of2(&found.into(), &Uint8Array::from(container.as_slice())).into())
+}
+
+/// Turns a container into a file of another format, or of smaller weights.
+#[cfg(feature = "formats")]
+#[wasm_bindgen]
+pub fn save(container: &Uint8Array, format: String, dtype: String) -> JsResult<Uint8Array> {
+    let write = || {
+        let (output, dtype) =
+            (format::Output::from_name(&format)?, format::container::Dtype::from_name(&dtype)?);
+        let model = format::container::read(&copy_bytes(container)?)?;
+        format::write(&model, output, dtype)
+    };
+    Ok(Uint8Array::from(write().map_err(to_js_error)?.as_slice()))
 }
 
 #[cfg(feature = "engine")]
@@ -97,7 +111,7 @@ mod engine {
                 ("name", model.name.as_str().into()),
                 ("inputs", ports(&plan.inputs)),
                 ("outputs", ports(&plan.outputs)),
-                ("layers", Value::List(layers.collect())),
+                ("layers", Value::Array(layers.collect())),
                 ("parameterCount", model.parameter_count().into()),
                 ("batched", Value::Bool(plan.batched)),
             ]);
@@ -166,12 +180,12 @@ mod engine {
             Value::object([
                 ("name", port.name.as_str().into()),
                 ("shape", Value::sizes(&port.shape)),
-                ("classes", names.map_or(Value::Null, Value::List)),
+                ("classes", names.map_or(Value::Null, Value::Array)),
                 // Whether the values are indices of the classes.
                 ("labels", Value::Bool(classes.is_some_and(|classes| !classes.columns))),
             ])
         };
-        Value::List(ports.iter().map(port).collect())
+        Value::Array(ports.iter().map(port).collect())
     }
 
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {

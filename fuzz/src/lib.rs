@@ -1,6 +1,9 @@
 //! What the targets share: the bounds that reading any file must keep, and inputs that are several files.
 
-use nearside::Result;
+#[path = "../../tests/damage/zip.rs"]
+pub mod zip;
+
+use nearside::{Model, Plan, Result, format::container};
 use peak_alloc::PeakAlloc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +14,19 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const FACTOR: usize = 4;
 /// What may be allocated besides: tables and windows of fixed sizes.
 const ALLOWANCE: usize = 64 << 20;
+
+/// Reads a model from files of `size` bytes in all, and does with it what a page does: it can be written as a container,
+/// read again as the same, and planned.
+///
+/// # Panics
+/// As [`bounded`], and when the model does not survive.
+pub fn check(size: usize, read: impl FnOnce() -> Result<Model>) {
+    let Some(model) = bounded(size, read) else { return };
+    let written = container::write(&model).expect("what was read can be written");
+    let again = container::read(&written).expect("what was written can be read");
+    assert_eq!(container::write(&again).expect("a second time"), written);
+    bounded(written.len(), || Plan::compile(&again));
+}
 
 /// Reads files of `size` bytes in all. libFuzzer catches panics and what takes too long.
 ///

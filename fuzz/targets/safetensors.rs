@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use nearside::format::torch;
-use nearside_fuzz::{bounded, split};
+use nearside_fuzz::{check, split};
 
 fuzz_target!(|input: &[u8]| {
     let files = split(input);
     let Some((_, bytes)) = files.first() else { return };
     let config = files.get(1).and_then(|(_, text)| std::str::from_utf8(text).ok());
-    bounded(input.len(), || torch::read(bytes, config));
+    check(input.len(), || torch::read(bytes, config));
 });

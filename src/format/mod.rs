@@ -2,6 +2,8 @@
 
 pub mod container;
 #[cfg(feature = "formats")]
+mod crc32;
+#[cfg(feature = "formats")]
 mod detect;
 #[cfg(feature = "formats")]
 mod files;
@@ -23,7 +25,7 @@ pub mod torch;
 mod write;
 
 #[cfg(feature = "formats")]
-pub use files::{companions, read_as, read_files};
+pub use files::{companions, format_of, read_as, read_files};
 
 use crate::{Error, Model, Result};
 #[cfg(feature = "formats")]

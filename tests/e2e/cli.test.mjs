@@ -5,8 +5,9 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { inflateRawSync } from 'node:zlib';
 import { serve } from '../../pkg-scripts/serve.mjs';
-import { distance, readNpy, readNpz, unzip } from './keras.mjs';
+import { distance, readCases, readNpy, readNpz, unzip } from './keras.mjs';
 import { TOLERANCE, installPackage } from './support.mjs';
 
 const FIXTURES = resolve('tests/fixtures');
@@ -162,7 +163,7 @@ test('inspect prints what a file holds', async () => {
   assert.match(text, /^.*dress\.h5\nformat +Keras HDF5 \(\.h5\)\nsize +27,472 bytes\n/);
   assert.match(text, /\ninput +input_layer_2: float32 \(batch, 20\)\noutput +dense_4: float32 \(batch, 3\)\n/);
   assert.match(text, /\ndense_3 +Dense \(relu\) +\(batch, 16\) +336\n/);
-  assert.match(text, /\nTotal parameters: 387\n$/);
+  assert.match(text, /\nTotal parameters: 387\n/);
 });
 
 test('inspect --json prints a line for each file, of what the model says', async () => {
@@ -173,11 +174,63 @@ test('inspect --json prints a line for each file, of what the model says', async
     [BRANCHES, 'branches', statSync(BRANCHES).size],
     [files[2], 'dress', 27472],
   ]);
-  assert.equal(lines[0].format, 'hdf5');
+  assert.equal(lines[0].format, 'h5');
   assert.deepEqual(lines[0].inputs, [{ name: 'input_layer_2', shape: [null, 20], dtype: 'float32' }]);
   assert.deepEqual(lines[1].outputs.map(({ name, shape }) => [name, shape]), [['second', [null, 2]], ['first', [null, 3]]]);
   assert.equal(lines[1].parameterCount, 65);
   assert.deepEqual(lines[0].layers.at(-1), { name: 'dense_4', type: 'Dense', outputShape: [null, 3], parameterCount: 51, activation: 'softmax' });
+});
+
+test('every format is read, with the files that belong to it', async () => {
+  const files = {
+    h5: 'dress.h5',
+    keras: 'dress.keras',
+    onnx: 'onnx/pytorch_style.onnx',
+    safetensors: 'torch/sequential.safetensors',
+    tfjs: 'tfjs/chain/model.json',
+  };
+  for (const [format, file] of Object.entries(files)) {
+    const config = format === 'safetensors' ? ['--config', join(FIXTURES, 'torch/sequential.config.json')] : [];
+    for (const path of [join(FIXTURES, file), pathToFileURL(join(FIXTURES, file)).href]) {
+      const { format: found, parameterCount } = JSON.parse(await printed(['inspect', '--json', path, ...config]));
+      assert.deepEqual([found, parameterCount > 0], [format, true], path);
+    }
+  }
+  const external = join(FIXTURES, 'one_model_many_formats/o_external.onnx');
+  assert.equal(JSON.parse(await printed(['inspect', '--json', external])).parameterCount, 118282);
+});
+
+test('weights without their architecture say what is missing; --config gives it', async () => {
+  const weights = join(FIXTURES, 'dress.weights.h5');
+  await refused(['inspect', weights], 1, /^nearside: unsupported: .*dress\.weights\.h5: .*config/);
+  await refused(['inspect', weights, '--config', 'nowhere.json'], 1, /^nearside: network: nowhere\.json could not be read/);
+  const config = ['--config', join(FIXTURES, 'dress.weights.config.json')];
+  const [[, path]] = samples('dress', 'npy', SAVE.npy);
+  assertNear(tensor(parseCsv(await printed(['predict', weights, ...config, '--input', path]))), 'dress');
+  await printed(['convert', weights, ...config, '--to', 'keras', '--output', 'whole.keras']);
+  assertNear(tensor(parseCsv(await printed(['predict', 'whole.keras', '--input', path]))), 'dress');
+});
+
+test('files that belong to a model and are not there are named', async () => {
+  writeFileSync(join(project, 'model.json'), readFileSync(join(FIXTURES, 'tfjs/chain/model.json')));
+  await refused(['inspect', 'model.json'], 1, /^nearside: network: .*weights-1of4\.bin could not be read/);
+});
+
+test('class labels are printed as they are, and written to .npy as their indices', async () => {
+  const archive = readCases(readFileSync(join(FIXTURES, 'onnx/sklearn_cases.npz')), inflateRawSync);
+  const { model, 'in:X': x, 'text:output_label': labels, 'names:output_probability': classes, 'out:output_probability': probabilities } =
+    archive.find(({ name }) => name === 'three_classes_of_strings');
+  writeFileSync(join(project, 'wine.onnx'), model);
+  const text = table({ data: x, shape: [12] }, ',');
+  const answer = JSON.parse(await printed(['predict', 'wine.onnx', '--input', '-'], text));
+  assert.deepEqual(answer.output_label, labels.split('|'));
+  answer.output_probability.flat().forEach((value, i) => assert.ok(Math.abs(value - probabilities[i]) < 1e-5));
+  const outputs = ['csv', 'npy'].flatMap((ending) => ['--output', `output_label=label.${ending}`]);
+  await printed(['predict', 'wine.onnx', '--input', '-', ...outputs], text);
+  assert.deepEqual(readFileSync(join(project, 'label.csv'), 'utf8').trimEnd().split('\n'), labels.split('|'));
+  const names = classes.split('|');
+  assert.deepEqual([...PARSE.npy(join(project, 'label.npy')).data].map((index) => names[index]), labels.split('|'));
+  assert.match(await printed(['inspect', 'wine.onnx']), /\noutput +output_label: string \(batch\), classes barbera, barolo, grignolino\n/);
 });
 
 test('inspect goes on behind a file that is at fault', async () => {
@@ -295,7 +348,28 @@ test('outputs that a format does not hold are refused', async () => {
   await refused(['predict', DRESS, '--input', '-', '--json'], 1, /^nearside: value: tensor 'dense_4': it holds NaN, which JSON cannot say/, row);
 });
 
-test('convert writes a file that answers as its source', async () => {
+for (const [format, dtypes] of Object.entries({ h5: ['f32', 'f16'], keras: ['f32', 'f16'], onnx: ['f32', 'f16', 'int8'], safetensors: ['f32', 'f16', 'int8'] })) {
+  test(`convert writes ${format} files that answer as their source`, async () => {
+    const [[, path]] = samples('dress', 'npy', SAVE.npy);
+    const sizes = [];
+    for (const dtype of dtypes) {
+      const file = `dress-${dtype}.${format}`;
+      await printed(['convert', DRESS, '--to', format, '--dtype', dtype, '--output', file]);
+      const { format: found, parameterCount } = JSON.parse(await printed(['inspect', '--json', file]));
+      assert.deepEqual([found, parameterCount], [format, 387]);
+      const difference = distance(tensor(parseCsv(await printed(['predict', file, '--input', path]))), recorded('dress'));
+      assert.ok(difference <= { f32: TOLERANCE, f16: 2e-3, int8: 2e-2 }[dtype], `${file}: ${difference}`);
+      sizes.push(statSync(join(project, file)).size);
+    }
+    assert.deepEqual(sizes, sizes.toSorted((a, b) => b - a), 'each smaller than the one before');
+  });
+}
+
+test('what a format has no words for is refused', async () => {
+  await refused(['convert', DRESS, '--to', 'h5', '--dtype', 'int8', '--output', 'no.h5'], 1, /^nearside: (unsupported|value): /);
+});
+
+test('convert names its file after its source', async () => {
   mkdirSync(join(project, 'models'));
   writeFileSync(join(project, 'models/dress.v1.h5'), readFileSync(DRESS));
   const said = await printed(['convert', 'models/dress.v1.h5', '--to', 'safetensors']);

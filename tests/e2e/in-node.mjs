@@ -1,5 +1,6 @@
 // Runs in a project that has installed the package: `node in-node.mjs ACT …` prints what it found as JSON.
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, readdirSync } from 'node:fs';
+import { relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { NearsideError, load } from 'nearside';
 import { distance, given, readNpz } from './keras.mjs';
@@ -44,6 +45,17 @@ const acts = {
     const found = {};
     for (const [name, source] of Object.entries(sources)) found[name] = await check(source, path.replace('.h5', '.io.npz'));
     return found;
+  },
+
+  async several(fixtures) {
+    const folder = `${fixtures}/tfjs/chain`;
+    const path = `${folder}/model.json`;
+    const files = Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`)]));
+    const sources = { path, 'relative path': relative('.', path), 'file address': pathToFileURL(path).href, 'file URL': pathToFileURL(path), files };
+    const distances = {};
+    for (const [name, source] of Object.entries(sources)) distances[name] = await check(source, `${folder}.io.npz`);
+    copyFileSync(path, 'alone.json');
+    return { distances, missing: await caught(() => load('alone.json')) };
   },
 
   async failures(path) {

@@ -5,22 +5,45 @@ export function readNpz(bytes) {
   return Object.fromEntries(Object.entries(unzip(bytes)).map(([name, file]) => [name, readNpy(file)]));
 }
 
-/** The .npy files in a file that numpy.savez wrote, as `{ [name]: bytes }`: a zip archive without compression. */
-export function unzip(bytes) {
+/**
+ * The .npy files in a file that numpy.savez wrote, as `{ [name]: bytes }`: a zip archive without compression, unless
+ * `inflate` undoes it.
+ */
+export function unzip(bytes, inflate) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = findEnd(view);
   const files = {};
   let entry = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0; left--) {
     const [nameLength, extra, comment] = [28, 30, 32].map((at) => view.getUint16(entry + at, true));
-    if (view.getUint16(entry + 10, true) !== 0) throw new Error('a compressed member; numpy.savez_compressed is not read');
+    const compressed = view.getUint16(entry + 10, true) !== 0;
+    if (compressed && !inflate) throw new Error('a compressed member; numpy.savez_compressed is not read');
     const name = new TextDecoder().decode(bytes.subarray(entry + 46, entry + 46 + nameLength));
     const header = view.getUint32(entry + 42, true);
     const start = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true);
-    files[name.replace(/\.npy$/, '')] = bytes.subarray(start, start + view.getUint32(entry + 20, true));
+    const stored = bytes.subarray(start, start + view.getUint32(entry + 20, true));
+    files[name.replace(/\.npy$/, '')] = compressed ? inflate(stored) : stored;
     entry += 46 + nameLength + extra + comment;
   }
   return files;
+}
+
+/** The cases of an archive that onnx_archive.py wrote: `{ name, model, 'in:NAME': values …, 'text:NAME': text … }`. */
+export function readCases(bytes, inflate) {
+  const { cases, models, values } = unzip(bytes, inflate);
+  const body = (npy) => npy.subarray(10 + npy[8] + 256 * npy[9]);
+  let [restOfModels, restOfValues] = [body(models), readNpy(values).data];
+  return new TextDecoder().decode(body(cases)).trim().split('\n').map((line) => {
+    const [name, length, ...pairs] = line.split('\t');
+    const found = { name, model: restOfModels.subarray(0, Number(length)) };
+    restOfModels = restOfModels.subarray(found.model.length);
+    for (let i = 0; i < pairs.length; i += 2) {
+      const [key, said] = [pairs[i], pairs[i + 1]];
+      found[key] = /^(in|out):/.test(key) ? restOfValues.subarray(0, Number(said)) : said;
+      restOfValues = restOfValues.subarray(found[key] === said ? 0 : Number(said));
+    }
+    return found;
+  });
 }
 
 /** Place of the end of the central directory, which a comment may follow. */

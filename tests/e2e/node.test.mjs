@@ -52,6 +52,13 @@ test('in Node a model comes from a path, an address or bytes', async () => {
   for (const [name, distance] of Object.entries(found)) assert.ok(distance <= TOLERANCE, `${name}: ${distance}`);
 });
 
+test('in Node the files beside a path or a file address are read, and a missing one is named', async () => {
+  const { distances, missing } = await inNode('several', FIXTURES);
+  assert.equal(Object.keys(distances).length, 5);
+  for (const [name, distance] of Object.entries(distances)) assert.ok(distance <= TOLERANCE, `${name}: ${distance}`);
+  assertRefused(missing, 'network', /weights-1of4\.bin could not be read.*ENOENT/);
+});
+
 test('in Node errors have their kind, and the package works on', async () => {
   const { device, errors, distance } = await inNode('failures', join(FIXTURES, 'dress.h5'));
   assert.equal(device.kind, 'cpu');

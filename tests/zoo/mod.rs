@@ -63,7 +63,11 @@ impl Random {
     }
 
     fn dense(&mut self, inputs: usize, units: usize, activation: Activation) -> LayerKind {
-        LayerKind::Dense { kernel: self.tensor(&[inputs, units]), bias: Some(self.tensor(&[units])), activation }
+        LayerKind::Dense {
+            kernel: self.tensor(&[inputs, units]),
+            bias: Some(self.tensor(&[units])),
+            activation,
+        }
     }
 }
 
@@ -171,7 +175,10 @@ fn chain() -> Case {
         ("rescale", LayerKind::Rescaling { scale: random.tensor(&[8]), offset: random.tensor(&[8]) }),
         ("rescale_all", LayerKind::Rescaling { scale: tensor(&[1], &[2.5]), offset: tensor(&[1], &[0.5]) }),
         ("normal", LayerKind::Normalization { mean: random.tensor(&[8]), variance: random.positive(&[8]) }),
-        ("normal_all", LayerKind::Normalization { mean: tensor(&[1], &[0.5]), variance: tensor(&[1], &[2.0]) }),
+        (
+            "normal_all",
+            LayerKind::Normalization { mean: tensor(&[1], &[0.5]), variance: tensor(&[1], &[2.0]) },
+        ),
     ];
     for name in ["unit_normalize", "standardize", "rms_normalize"] {
         kinds.push((name, LayerKind::Activation(named(name))));
@@ -268,7 +275,8 @@ fn words() -> Case {
     let multi_hot = net.add("multi_hot", encode(Encoding::MultiHot), &[words]);
     let count = net.add("count", encode(Encoding::Count), &[words]);
     let one = net.input_of("one", &[1], vec![2.0, 0.0, 1.0]);
-    let replaced = net.add("replaced", LayerKind::CategoryEncoding { tokens: 3, mode: Encoding::OneHot }, &[one]);
+    let replaced =
+        net.add("replaced", LayerKind::CategoryEncoding { tokens: 3, mode: Encoding::OneHot }, &[one]);
     let flat = net.add("flat", LayerKind::Flatten, &[embedded]);
     let end = net.dense("end", 2, "tanh", flat);
     net.done(&[end, one_hot, multi_hot, count, replaced])
@@ -279,10 +287,19 @@ fn bins() -> Case {
     let x = net.input_of("x", &[3], vec![-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, 0.2]);
     let boundaries = tensor(&[4], &[-1.0, 0.0, 0.25, 2.0]);
     let bins = net.add("bins", LayerKind::Discretization { boundaries }, &[x]);
+    let dense = net.dense("dense", 2, "linear", bins);
+    net.done(&[dense, bins])
+}
+
+/// Words that the model itself finds.
+pub fn words_from_bins() -> Case {
+    let mut net = Net::new("words_from_bins");
+    let x = net.input("x", &[3]);
+    let boundaries = tensor(&[4], &[-1.0, 0.0, 0.25, 1.5]);
+    let bins = net.add("bins", LayerKind::Discretization { boundaries }, &[x]);
     let table = net.random.tensor(&[5, 2]);
     let embedded = net.add("embedding", LayerKind::Embedding { table }, &[bins]);
-    let dense = net.dense("dense", 2, "linear", bins);
-    net.done(&[embedded, dense, bins])
+    net.done(&[embedded])
 }
 
 /// Every function that Keras knows by name, in a layer and by itself.
@@ -303,7 +320,8 @@ fn functions() -> Case {
 fn functions_with_parameters() -> Case {
     let mut net = Net::new("parameters");
     let x = net.input("x", &[9]);
-    let relu = |max_value, negative_slope, threshold| Elementwise::Relu { max_value, negative_slope, threshold };
+    let relu =
+        |max_value, negative_slope, threshold| Elementwise::Relu { max_value, negative_slope, threshold };
     let functions = [
         relu(Some(1.5), 0.25, 0.5),
         relu(None, 0.1, 0.0),
@@ -336,7 +354,11 @@ fn scales() -> Case {
         for (name, op) in Binary::NAMED.into_iter().take(4) {
             outputs.push(net.add(&format!("{name}_{constant}"), LayerKind::Combine(op), &[x, constant]));
             if op != Binary::Divide {
-                outputs.push(net.add(&format!("from_{name}_{constant}"), LayerKind::Combine(op), &[constant, x]));
+                outputs.push(net.add(
+                    &format!("from_{name}_{constant}"),
+                    LayerKind::Combine(op),
+                    &[constant, x],
+                ));
             }
         }
     }
@@ -371,7 +393,7 @@ fn identity() -> Case {
     let mut net = Net::new("identity");
     let x = net.input("x", &[4]);
     let dense = net.dense("dense", 2, "relu", x);
-    net.done(&[x, dense, x, dense])
+    net.done(&[dense, dense, x, x, dense])
 }
 
 fn functions_of_two() -> Case {
@@ -402,13 +424,18 @@ fn functions_of_two() -> Case {
 fn functions_of_rows() -> Case {
     let mut net = Net::new("functions_of_rows");
     let x = net.input("x", &[3, 6]);
-    let names = "softmax log_softmax glu sum mean max min product arg_max standardize rms_normalize unit_normalize";
+    let names =
+        "softmax log_softmax glu sum mean max min product arg_max standardize rms_normalize unit_normalize";
     let mut outputs = vec![];
     for name in names.split_whitespace() {
         outputs.push(net.add(name, LayerKind::Activation(named(name)), &[x]));
         outputs.push(net.dense(&format!("dense_{name}"), 4, name, x));
     }
-    outputs.push(net.add("small", LayerKind::Activation(Activation::Rowwise(Rowwise::UnitNormalize { epsilon: 40.0 })), &[x]));
+    outputs.push(net.add(
+        "small",
+        LayerKind::Activation(Activation::Rowwise(Rowwise::UnitNormalize { epsilon: 40.0 })),
+        &[x],
+    ));
     net.done(&outputs)
 }
 

@@ -49,10 +49,19 @@ export function startFormats(): Promise<Formats> {
 }
 
 /** Turns foreign model files into a container. */
-export async function convert(...given: Parameters<Formats['convert']>): Promise<Uint8Array> {
+export function convert(...given: Parameters<Formats['convert']>): ReturnType<Formats['convert']> {
+  return withFormats((formats) => formats.convert(...given));
+}
+
+/** Turns a container into a file of another format, or of smaller weights. */
+export function saveAs(...given: Parameters<Formats['save']>): Promise<Uint8Array> {
+  return withFormats((formats) => formats.save(...given));
+}
+
+async function withFormats<T>(act: (formats: Formats) => T | Promise<T>): Promise<T> {
   const formats = await startFormats();
   try {
-    return await formats.convert(...given);
+    return await act(formats);
   } catch (thrown) {
     throw isPlainError(thrown) ? toError(thrown) : thrown;
   }

@@ -2,7 +2,7 @@
  * The formats module: a file of its own, so that a page that needs no conversion never downloads it. It shares no code
  * with the package: it is lent what it needs, and its errors are plain objects, as WebAssembly's are.
  */
-import { __wbg_reset_state, convert as toContainer } from '../generated/formats.js';
+import { __wbg_reset_state, convert as toContainer, save as fromContainer } from '../generated/formats.js';
 import type { ErrorContext, ErrorKind } from './errors.js';
 import type { FetchOptions, FileContent, ModelSource, SourceFile } from './source.js';
 
@@ -21,26 +21,42 @@ type Read = (address: string, options: FetchOptions) => Promise<SourceFile | nul
 /** A name, and the bytes of the file that has it. */
 type Named = [string, Uint8Array];
 
+/** The format that a model was in, and the container that it is now. */
+export type Converted = [format: string, container: Uint8Array];
+
 /** Turns a model into a container: the `file` that was read from the source, or all files that the source is. */
-export async function convert(file: SourceFile | null, source: ModelSource, options: ConvertOptions, read: Read): Promise<Uint8Array> {
+export async function convert(file: SourceFile | null, source: ModelSource, options: ConvertOptions, read: Read): Promise<Converted> {
   const config = toText(options.config);
   const given: Named[] = file ? [['', file.bytes]] : await readAll(source as object, options);
   const attempt = (files: Named[]) =>
-    call(() => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format));
+    call(
+      () => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format),
+      'format',
+      'the file is damaged in a way that stopped the reader',
+    );
   const converted = attempt(given);
-  if (converted instanceof Uint8Array) return converted;
+  if (isConverted(converted)) return converted;
   // What has no address has no neighbours.
   if (!file?.url || /^(blob|data):/.test(file.url)) throw missing(converted);
   const readThere = (address: string, onProgress: OnProgress) => read(address, { ...forOrigin(file.url, source, options), onProgress });
   const complete = attempt([...given, ...(await readBeside(file, converted, options, readThere))]);
-  if (complete instanceof Uint8Array) return complete;
+  if (isConverted(complete)) return complete;
   throw missing(complete);
+}
+
+function isConverted(answer: Converted | string[]): answer is Converted {
+  return answer[1] instanceof Uint8Array;
+}
+
+/** Turns a container into a file of another format, or of smaller weights. */
+export function save(container: Uint8Array, format: string, dtype: string): Uint8Array {
+  return call(() => fromContainer(container, String(format), String(dtype)), 'internal', 'nearside failed to write the file');
 }
 
 let renew: (() => void) | undefined;
 
-/** Calls into the module, of which each call has a fresh instance. */
-function call<T>(act: () => T): T {
+/** Calls into the module, of which each call has a fresh instance. A trap is an error of that kind and message. */
+function call<T>(act: () => T, kind: ErrorKind, message: string): T {
   renew?.();
   // Hostile bytes are parsed in a memory of their own. It is given back, as WebAssembly memory cannot shrink: by a task
   // of its own, which the model's first prediction need not wait for.
@@ -53,7 +69,7 @@ function call<T>(act: () => T): T {
     return act();
   } catch (thrown) {
     if (typeof thrown === 'object' && thrown !== null && 'kind' in thrown) throw thrown;
-    throw plainError('format', `the file is damaged in a way that stopped the reader: ${String(thrown)}`, {}, thrown);
+    throw plainError(kind, `${message}: ${String(thrown)}`, {}, thrown);
   }
 }
 

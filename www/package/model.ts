@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Engine, assertLive, close, guard, guardAsync } from './engine.js';
+import { type Engine, assertLive, close, guard, guardAsync, saveAs } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
@@ -14,6 +14,9 @@ export interface TensorSpec {
   /** What the columns, or for labels the values, stand for. */
   classes?: string[];
 }
+
+/** The formats that are read: Keras's `.h5` and `.keras`, ONNX, nearside's own or PyTorch's safetensors, TensorFlow.js. */
+export type ModelFormat = 'h5' | 'keras' | 'onnx' | 'safetensors' | 'tfjs';
 
 /** A layer of a model. */
 export interface LayerInfo {
@@ -46,6 +49,12 @@ export interface PredictOptions {
   device?: 'cpu' | 'gpu';
 }
 
+/** How a model is saved. */
+export interface SaveOptions {
+  /** How the file keeps kernels and tables; `'int8'` only in ONNX and safetensors. They are computed with as f32. */
+  dtype?: 'f32' | 'f16' | 'int8';
+}
+
 /** The model's output, or for a model with several, each by its name. */
 export type ModelOutput = Tensor | { [outputName: string]: Tensor };
 
@@ -75,14 +84,14 @@ export class Model {
   readonly layers: LayerInfo[];
   /** Number of weights. */
   readonly parameterCount: number;
-  /** Format of the file it came from: `'container'` is nearside's own, `'hdf5'` Keras's `.h5`. */
-  readonly format: string;
+  /** Format of the file it came from. */
+  readonly format: ModelFormat;
   #engine: Engine | undefined;
   #device: DeviceReport;
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
-  constructor(engine: Engine, format: string) {
+  constructor(engine: Engine, format: ModelFormat) {
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);
@@ -139,14 +148,16 @@ export class Model {
   }
 
   /**
-   * The model as a file. `'safetensors'` is nearside's own format: it loads with the engine alone.
-   * @throws `unsupported` for any other format.
+   * The model as a file: for Keras (`'h5'`, or `'keras'` for Keras 3 alone), ONNX runtimes, or nearside itself, which
+   * loads `'safetensors'` with the engine alone.
+   * @throws `unsupported` for layers that the format has no words for, with the formats that have; `value` for weights
+   * that the dtype cannot hold.
    */
-  async save(format: 'safetensors'): Promise<Uint8Array> {
-    if (format !== 'safetensors') {
-      throw new NearsideError('unsupported', `the format '${String(format)}' cannot be written yet; use 'safetensors'`);
-    }
-    return guard(() => this.#live().save());
+  async save(format: 'h5' | 'keras' | 'onnx' | 'safetensors', options: SaveOptions = {}): Promise<Uint8Array> {
+    assertKnown(options, ['dtype']);
+    const { dtype = 'f32' } = options;
+    const container = guard(() => this.#live().save());
+    return format === 'safetensors' && dtype === 'f32' ? container : saveAs(container, format, dtype);
   }
 
   /** Calls `listener` with the new report whenever the device changes. @returns A function that stops it. */

@@ -9,12 +9,12 @@
  */
 import { close, convert, detect, guard, guardAsync, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
-import { Model } from './model.js';
+import { Model, type ModelFormat } from './model.js';
 import { type FetchOptions, type ModelSource, type SourceFile, readFile, readSource } from './source.js';
 
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
-export type { DeviceReport, LayerInfo, Model, ModelOutput, PredictOptions, TensorSpec } from './model.js';
+export type { DeviceReport, LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 
@@ -26,7 +26,7 @@ export interface LoadOptions extends FetchOptions {
    */
   device?: 'auto' | 'cpu' | 'gpu';
   /** The format, where only this one is expected: any other is refused. */
-  format?: 'h5' | 'keras' | 'onnx' | 'safetensors' | 'tfjs';
+  format?: ModelFormat;
   /**
    * The architecture of weights that come without one, as JSON or its text: Keras's `model.to_json()`, or the modules of
    * PyTorch's `nn.Sequential`, such as `{ layers: ['Linear', 'ReLU', { type: 'Dropout', p: 0.2 }, 'Linear'] }`.
@@ -37,14 +37,12 @@ export interface LoadOptions extends FetchOptions {
 /** Enough of a file to know nearside's own format. */
 const DETECTED_BYTES = 64 * 1024;
 
-/** The byte at which the header of a safetensors file begins: a brace. */
-const HEADER = 8;
-
 const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config'];
 
 /**
- * Loads a model from the file exactly as the training script saved it: Keras's `model.save('model.h5')`, or nearside's
- * own `.safetensors`. The format is found from the content.
+ * Loads a model from the file exactly as the training script saved it: Keras's `.keras` and `.h5`, ONNX, TensorFlow.js's
+ * `model.json`, PyTorch's weights as safetensors, or nearside's own `.safetensors`. The format is found from the
+ * content. Files that the model refers to are fetched from beside it.
  *
  * @throws `network` when the file can't be fetched, `format` when it is damaged or no model, `unsupported` when it has
  * layers nearside does not run, `shape` when weights do not fit, `integrity`, `device`, `memory`, `aborted`.
@@ -56,15 +54,14 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
-  const onStart = (start: Uint8Array) => void (start.length > HEADER && start[HEADER] !== 0x7b && startFormats());
-  const [file] = await Promise.all([readSource(source, options, onStart), startEngine()]);
+  const [file] = await Promise.all([readSource(source, options, () => void startFormats()), startEngine()]);
   throwIfAborted(options.signal);
-  const container = isContainer(file, options) ? file.bytes : await convert(file, source, options, readFile);
+  const [format, container] = isContainer(file, options) ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
   const engine = open(container);
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
-    return new Model(engine, container === file?.bytes ? 'container' : 'foreign');
+    return new Model(engine, format as ModelFormat);
   } catch (error) {
     close(engine);
     throw error;

@@ -29,20 +29,25 @@ export interface FetchOptions {
   requestInit?: RequestInit;
 }
 
+/** The byte at which the header of a safetensors file begins, with a brace: nearside's own format is one. */
+const HEADER = 8;
+
 /**
- * @internal The file of a model; null where the source is several. `onStart` is given the first bytes that arrive, as
- * soon as they do.
+ * @internal The file of a model; null where the source is several. `onForeign` is called as soon as it shows that the
+ * format is another than nearside's.
  */
-export async function readSource(source: ModelSource, options: FetchOptions, onStart: OnStart): Promise<SourceFile | null> {
+export async function readSource(source: ModelSource, options: FetchOptions, onForeign: () => void): Promise<SourceFile | null> {
   throwIfAborted(options.signal);
+  const onStart = (start: Uint8Array) => void (start.length > HEADER && start[HEADER] !== 0x7b && onForeign());
   const file = await readFile(source, options, onStart);
-  if (file && options.integrity !== undefined) await checkIntegrity(file.bytes, options.integrity);
+  if (!file) onForeign();
+  else if (options.integrity !== undefined) await checkIntegrity(file.bytes, options.integrity);
   return file;
 }
 
 type OnStart = (start: Uint8Array) => void;
 
-/** @internal `readSource` without the checks. */
+/** @internal `readSource` without the checks. `onStart` is given the first bytes that arrive, as soon as they do. */
 export async function readFile(source: ModelSource, options: FetchOptions, onStart: OnStart = () => {}): Promise<SourceFile | null> {
   const whole = (bytes: Uint8Array, url = ''): SourceFile => {
     onStart(bytes);

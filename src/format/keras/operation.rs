@@ -7,8 +7,8 @@ use super::{
     slice::get_item,
     spec::{Wrapping, one},
 };
+use crate::format::json::Value as Json;
 use crate::{Activation, Binary, Elementwise, Error, LayerKind, Result, Rowwise, Tensor};
-use serde_json::Value as Json;
 
 /// A function with its options.
 #[derive(Debug, PartialEq)]
@@ -347,10 +347,12 @@ fn values(composer: &mut Composer, arguments: Vec<Argument>) -> Result<Vec<Wire>
 /// Whether a constant makes floats of the numbers it meets.
 pub(super) fn is_float(json: &Json) -> bool {
     match json {
-        Json::Number(number) => number.is_f64(),
+        // Whether a whole one was written with a point is not known.
+        Json::Number(number) => *number != number.trunc(),
         // {"class_name": "__numpy__", "config": {"value": …, "dtype": …}}
         json => {
-            json.pointer("/config/dtype").and_then(Json::as_str).is_some_and(|dtype| dtype.contains("float"))
+            let dtype = json.get("config").and_then(|config| config.get("dtype"));
+            dtype.and_then(Json::as_str).is_some_and(|dtype| dtype.contains("float"))
         }
     }
 }

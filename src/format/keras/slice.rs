@@ -4,8 +4,7 @@ use super::{
     compose::{Composer, Wire},
     fields::brief,
 };
-use crate::{Error, LayerKind, Result};
-use serde_json::Value as Json;
+use crate::{Error, LayerKind, Result, format::json::Value as Json};
 
 /// Positions of an axis that a slice is taken from: what it takes in memory is not bounded by the file.
 const MOST_POSITIONS: i64 = 1 << 20;
@@ -33,7 +32,7 @@ pub(super) fn get_item(composer: &mut Composer, input: Wire, items: &Json) -> Re
                 left.push(length);
                 continue;
             }
-            Some(Json::Number(at)) => {
+            Some(at @ Json::Number(_)) => {
                 let at = at.as_i64().and_then(|at| from_end(at, length));
                 vec![at.ok_or_else(unsupported)?]
             }

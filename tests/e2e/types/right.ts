@@ -5,26 +5,32 @@ import type {
   ErrorContext,
   ErrorKind,
   FetchOptions,
+  FileContent,
   InputValues,
   LayerInfo,
   LoadOptions,
   Model,
+  ModelFormat,
   ModelInput,
   ModelOutput,
   ModelSource,
   NestedArray,
   PredictOptions,
+  SaveOptions,
   TensorSpec,
 } from 'nearside';
 
 export async function sources(file: File, response: Response): Promise<void> {
   const all: ModelSource[] = ['model.h5', new URL('https://localhost/'), response, file, new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
   for (const source of all) await load(source);
+  const parts: FileContent[] = [file, new ArrayBuffer(8), new Uint8Array(8)];
+  const several: ModelSource[] = [[file, file], { 'model.json': file, 'weights.bin': parts[0]! }];
+  for (const source of several) await load(source);
 }
 
 export async function options(): Promise<Model> {
   const fetched: FetchOptions = { integrity: 'sha384-', signal: new AbortController().signal, requestInit: { credentials: 'include' } };
-  const options: LoadOptions = { ...fetched, device: 'gpu', onProgress: ({ loaded, total }) => console.log(loaded / total) };
+  const options: LoadOptions = { ...fetched, device: 'gpu', format: 'h5', config: { layers: ['Linear'] }, onProgress: ({ loaded, total }) => console.log(loaded / total) };
   return load('model.h5', options);
 }
 
@@ -55,8 +61,10 @@ export async function facts(model: Model): Promise<void> {
   const kind: 'cpu' | 'gpu' = report.kind;
   const adapter: string | undefined = report.adapter;
   const stop: () => void = model.on('device', ({ reason }) => console.log(reason));
+  const options: SaveOptions = { dtype: 'f16' };
   const bytes: Uint8Array = await model.save('safetensors');
-  console.log(name, batch, activation, kind, adapter, model.parameterCount, model.summary(), bytes.length);
+  const others: Uint8Array[] = [await model.save('h5'), await model.save('keras', options), await model.save('onnx', { dtype: 'int8' })];
+  console.log(name, batch, activation, kind, adapter, model.parameterCount, model.summary(), bytes.length, others.length);
   stop();
   model.dispose();
 }

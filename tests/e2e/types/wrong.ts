@@ -5,6 +5,10 @@ import { load, NearsideError, Tensor, type Model } from 'nearside';
 void load();
 // @ts-expect-error a number is no source
 void load(5);
+// @ts-expect-error nor are names of files without their content
+void load({ 'model.json': 'weights.bin' });
+// @ts-expect-error there is no such format
+void load('model.h5', { format: 'hdf5' });
 // @ts-expect-error there is no such device
 void load('model.h5', { device: 'tpu' });
 // @ts-expect-error there is no such option
@@ -24,7 +28,9 @@ export async function uses(model: Model): Promise<void> {
   // @ts-expect-error a prediction's device is not left open
   await model.predict([[1]], { device: 'auto' });
   // @ts-expect-error this format cannot be written
-  await model.save('h5');
+  await model.save('pb');
+  // @ts-expect-error nor are weights kept so
+  await model.save('onnx', { dtype: 'int4' });
   // @ts-expect-error there is no such event
   model.on('loss', () => undefined);
   // @ts-expect-error a model does not change

@@ -38,7 +38,7 @@ export async function run(args: string[]): Promise<void> {
   const output = options.output ?? beside(file, format);
 
   const model = await loadModel(file, options.config, { device: 'cpu' });
-  const bytes = await model.save(format as 'safetensors');
+  const bytes = await model.save(format, { dtype });
   await writeParts(output, [bytes]);
   if (output !== STANDARD) await writeParts(STANDARD, [`${output}: ${bytes.length.toLocaleString('en-US')} bytes\n`]);
 }

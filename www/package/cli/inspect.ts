@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { NearsideError, type Model, type TensorSpec } from '../node.js';
+import { NearsideError, type Model, type ModelFormat, type TensorSpec } from '../node.js';
 import { UsageError, parse } from './arguments.js';
 import { STANDARD, writeParts } from './files.js';
 import { loadModel } from './load.js';
@@ -28,10 +28,12 @@ const OPTIONS = {
 /** The most classes that are named. */
 const LISTED = 10;
 
-/** The formats by their names in `model.format`. */
-const FORMATS: Record<string, string> = {
-  container: 'nearside (.safetensors)',
-  hdf5: 'Keras HDF5 (.h5)',
+const FORMATS: Record<ModelFormat, string> = {
+  h5: 'Keras HDF5 (.h5)',
+  keras: 'Keras archive (.keras)',
+  onnx: 'ONNX',
+  safetensors: 'safetensors',
+  tfjs: 'TensorFlow.js layers model',
 };
 
 export async function run(args: string[]): Promise<void> {
@@ -64,7 +66,7 @@ function toJson(file: string, size: number | undefined, model: Model): object {
 
 function toText(file: string, size: number | undefined, model: Model): string {
   const rows = [
-    ['format', FORMATS[model.format] ?? model.format],
+    ['format', FORMATS[model.format]],
     ...(size === undefined ? [] : [['size', `${size.toLocaleString('en-US')} bytes`]]),
     ...model.inputs.map((spec) => ['input', describe(spec)]),
     ...model.outputs.map((spec) => ['output', describe(spec)]),

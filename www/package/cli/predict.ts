@@ -21,7 +21,7 @@ Options:
 
 A .csv file has a sample a line, in as many columns as a sample has values; they are separated by , ; or a tab, and
 the first line may name them. A .json file has nested arrays. What is printed is CSV where the answer is one output
-with a row of values for each sample, and JSON where it is more.
+with a row of values for each sample, and JSON where it is more. Class labels are text, in .npy files their indices.
 
 Examples:
   nearside predict model.h5 --input samples.csv

@@ -120,7 +120,7 @@ pub fn parts<'a>(
         }
         LayerKind::Discretization { boundaries } => {
             let boundaries = boundaries.data().iter().map(|&boundary| number(boundary));
-            config.push(("bin_boundaries", Value::List(boundaries.collect::<Result<_>>()?)));
+            config.push(("bin_boundaries", Value::Array(boundaries.collect::<Result<_>>()?)));
             config.push(("output_mode", "int".into()));
         }
         LayerKind::Combine(
@@ -195,9 +195,8 @@ fn activation_parts<'a>(activation: Activation, width: usize, dialect: Dialect) 
             let weights = vec![whole("scale", Tensor::new(vec![width], vec![1.0; width])?)];
             Ok(vec![Part { class: "RMSNormalization", config, weights }])
         }
-        _ => Err(Error::unsupported(format!(
-            "Keras has no layer for the function '{name}' with these parameters; save as 'onnx' or 'safetensors'"
-        ))),
+        _ if is_default => Err(foreign(&format!("the function '{name}'"))),
+        _ => Err(foreign(&format!("the function '{name}' with these parameters"))),
     }
 }
 
@@ -235,7 +234,7 @@ pub fn number(value: f32) -> Result<Value> {
 pub fn numbers(values: &[f32]) -> Result<Value> {
     match values {
         [one] => number(*one),
-        _ => values.iter().map(|&value| number(value)).collect::<Result<_>>().map(Value::List),
+        _ => values.iter().map(|&value| number(value)).collect::<Result<_>>().map(Value::Array),
     }
 }
 
