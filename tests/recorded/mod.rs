@@ -1,6 +1,6 @@
-//! What Keras answered, and whether a session answers the same.
+//! What Keras answered, and whether a session and the specification answer the same.
 
-use nearside::{Model, Session, backend::DeviceKind};
+use nearside::{Model, Plan, Session, backend::DeviceKind, cpu::scalar};
 use npyz::npz::NpzArchive;
 use std::io::Cursor;
 
@@ -12,15 +12,27 @@ pub async fn compare(what: &str, model: Model, npz: Vec<u8>, device: DeviceKind,
     let outputs = names(&model, &model.outputs);
     let expected = arrays(&mut recorded, "out", &outputs);
     let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
+    let specified = scalar::run(&Plan::compile(&model).unwrap(), &given, samples(&model, given[0])).unwrap();
+    check(&format!("{what} as specified"), &outputs, &specified, &expected, tolerance);
     let answers = Session::from_model(model).unwrap().predict(&given, Some(device)).await.unwrap();
+    check(&format!("{what} on {device:?}"), &outputs, &answers, &expected, tolerance);
+}
+
+/// How many samples the model's first input is given.
+fn samples(model: &Model, given: &[f32]) -> usize {
+    let shape = &model.shapes().unwrap()[model.input_nodes().next().unwrap()];
+    if model.batched { given.len() / shape.iter().product::<usize>() } else { 1 }
+}
+
+fn check(what: &str, outputs: &[String], answers: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
     assert_eq!(answers.len(), expected.len(), "{what}: number of outputs");
-    for ((name, answer), expected) in outputs.iter().zip(&answers).zip(&expected) {
+    for ((name, answer), expected) in outputs.iter().zip(answers).zip(expected) {
         assert!(!expected.is_empty(), "{what}: {name}: nothing to compare");
         assert_eq!(answer.len(), expected.len(), "{what}: {name}: number of values");
         for (index, (a, b)) in answer.iter().zip(expected).enumerate() {
             // False for NaN, so that fails too.
             let close = (a - b).abs() <= tolerance * b.abs().max(1.0);
-            assert!(close, "{what} on {device:?}: {name}[{index}]: {a}, Keras has {b}");
+            assert!(close, "{what}: {name}[{index}]: {a}, Keras has {b}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     layer::{Content, Entry},
     network::Network,
     operation,
-    spec::{Masking, Spec, Weights},
+    spec::{Masking, Spec, Weights, Wrapping},
 };
 use crate::{Error, Layer, LayerKind, Model, Node, Result};
 use std::collections::BTreeSet;
@@ -16,6 +16,9 @@ use std::collections::BTreeSet;
 /// Calls of layers in a model with what they are given, those in nested models as often as they are called: a short text
 /// can ask for more than any machine holds.
 const MOST_CALLS: usize = 1 << 17;
+
+/// Shapes of inputs that one layer is called on.
+const MOST_SHAPES: usize = 256;
 
 /// Positions that all slices and repetitions of a model may list.
 const MOST_POSITIONS: usize = 1 << 20;
@@ -46,6 +49,8 @@ struct Outcome {
     shape: Vec<usize>,
     /// Whether Keras would carry a mask along.
     masked: bool,
+    /// Whether its numbers wrap around in Keras.
+    wraps: bool,
 }
 
 pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> Result<Model> {
@@ -83,15 +88,17 @@ pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> 
 impl Builder<'_, '_> {
     /// The nodes of the model's own inputs.
     fn inputs(&mut self, network: &Network) -> Result<Vec<usize>> {
-        let mut nodes = Vec::with_capacity(network.inputs.len());
-        for &call in &network.inputs {
-            let entry = network.calls.get(call).and_then(|call| network.entries.get(call.layer));
+        let mut nodes = Vec::new();
+        for call in network.calls.iter().take(network.inputs) {
+            let entry = network.entries.get(call.layer);
             let entry = entry.ok_or_else(|| Error::format("an input that is not there"))?;
             let kind = LayerKind::Input { shape: known_shape(entry).map_err(|e| e.layer(&entry.name))? };
             let shape = kind.output_shape(&[]).and_then(|shape| check_shape(&shape).map(|()| shape));
             let shape = shape.map_err(|error| error.layer(&entry.name))?;
             self.layers.push(Layer::new(&entry.name, kind));
-            nodes.push(self.node(self.layers.len() - 1, Vec::new(), Outcome { shape, masked: false }));
+            let wraps = matches!(entry.content, Content::Layer(Spec::Input(_, true), _));
+            let outcome = Outcome { shape, masked: false, wraps };
+            nodes.push(self.node(self.layers.len() - 1, Vec::new(), outcome));
         }
         Ok(nodes)
     }
@@ -104,8 +111,8 @@ impl Builder<'_, '_> {
 
     /// Calls a model on the results of nodes. Recurses as deep as the JSON did, which its parser bounds.
     fn network(&mut self, network: &Network, given: &[usize]) -> Result<Vec<usize>> {
-        if given.len() != network.inputs.len() {
-            let (needed, given) = (network.inputs.len(), given.len());
+        if given.len() != network.inputs {
+            let (needed, given) = (network.inputs, given.len());
             return Err(Error::format(format!("takes {needed} inputs, {given} given")));
         }
         let mut results: Vec<Vec<usize>> = Vec::with_capacity(network.calls.len());
@@ -115,7 +122,9 @@ impl Builder<'_, '_> {
             })?;
             let entry = network.entries.get(call.layer).ok_or_else(|| Error::format("a call of no layer"))?;
             let result = match &entry.content {
-                Content::Layer(Spec::Input(_), _) => self.given(network, index, entry, given),
+                Content::Layer(Spec::Input(declared, _), _) => {
+                    self.given(declared.as_deref(), given.get(index).copied())
+                }
                 Content::Layer(spec, layer) => self.layer(spec, *layer, call, &results),
                 Content::Model(inner) => self.nested(inner, call, &results),
             };
@@ -124,18 +133,20 @@ impl Builder<'_, '_> {
         network.outputs.iter().map(|output| result(&results, *output)).collect()
     }
 
-    /// What a model is given for one of its inputs.
-    fn given(&self, network: &Network, call: usize, entry: &Entry, given: &[usize]) -> Result<Vec<usize>> {
-        let place = network.inputs.iter().position(|&input| input == call);
-        let node = place.and_then(|place| given.get(place)).copied();
+    /// What a model is given for an input, of the shape that it declares.
+    fn given(&self, declared: Option<&[Option<usize>]>, node: Option<usize>) -> Result<Vec<usize>> {
         let node = node.ok_or_else(|| Error::format("an input that nothing is given for"))?;
-        let Content::Layer(Spec::Input(Some(declared)), _) = &entry.content else { return Ok(vec![node]) };
-        let shape = self.results.get(node).map_or(&[][..], |result| &result.shape);
+        let Some(declared) = declared else { return Ok(vec![node]) };
+        let shape: Vec<Option<usize>> =
+            self.results.get(node).into_iter().flat_map(|result| &result.shape).copied().map(Some).collect();
         let fits = declared.len() == shape.len()
-            && declared.iter().zip(shape).all(|(declared, length)| declared.is_none_or(|d| d == *length));
+            && declared.iter().zip(&shape).all(|(declared, given)| declared.is_none() || declared == given);
         match fits {
             true => Ok(vec![node]),
-            false => Err(Error::shape(format!("takes {declared:?}, is given {shape:?}"))),
+            false => {
+                let (declared, given) = (spelled(declared), spelled(&shape));
+                Err(Error::shape(format!("takes the shape {declared}, {given} is given")))
+            }
         }
     }
 
@@ -168,13 +179,18 @@ impl Builder<'_, '_> {
         results: &[Vec<usize>],
     ) -> Result<Vec<usize>> {
         let (mut arguments, mut nodes, mut masked) = (Vec::new(), Vec::new(), call.masked);
+        let mut wraps = true;
         for argument in &call.arguments {
             arguments.push(match argument {
-                graph::Argument::Constant(value) => operation::Argument::Constant(value.clone()),
+                graph::Argument::Constant(value) => {
+                    wraps &= !operation::is_float(value);
+                    operation::Argument::Constant(value.clone())
+                }
                 graph::Argument::Value(value) => {
                     let node = result(results, *value)?;
                     let outcome = self.results.get(node);
                     masked |= outcome.is_some_and(|outcome| outcome.masked);
+                    wraps &= outcome.is_some_and(|outcome| outcome.wraps);
                     let shape = outcome.map(|outcome| outcome.shape.clone()).unwrap_or_default();
                     nodes.push(node);
                     operation::Argument::Value(Wire { source: Source::Input(nodes.len() - 1), shape })
@@ -192,8 +208,19 @@ impl Builder<'_, '_> {
             Masking::Makes => true,
             Masking::Passes => masked,
         };
+        let wraps = match spec.wrapping() {
+            Wrapping::Suffers if wraps && !nodes.is_empty() => {
+                return Err(Error::unsupported(
+                    "computes with truth values or narrow integers, which Keras does in their type; make floats of \
+                     them first",
+                ));
+            }
+            Wrapping::Suffers | Wrapping::Ends => false,
+            Wrapping::Makes => true,
+            Wrapping::Keeps => wraps,
+        };
         let expansion = self.expansion(spec, layer, arguments)?;
-        self.replay(layer, expansion, &nodes, masked).map(|node| vec![node])
+        self.replay(layer, expansion, &nodes, [masked, wraps]).map(|node| vec![node])
     }
 
     /// The layers that compute this one: those of an earlier call, or new ones.
@@ -218,6 +245,9 @@ impl Builder<'_, '_> {
             )));
         }
         let index = earlier.len();
+        if index >= MOST_SHAPES {
+            return Err(Error::unsupported(format!("called on inputs of more than {MOST_SHAPES} shapes")));
+        }
         let mut composer = Composer::default();
         let value = match spec {
             Spec::Operation(operation) => operation.expand(&mut composer, arguments)?,
@@ -288,7 +318,13 @@ impl Builder<'_, '_> {
     }
 
     /// Calls the layers of an expansion on nodes.
-    fn replay(&mut self, layer: usize, expansion: usize, inputs: &[usize], masked: bool) -> Result<usize> {
+    fn replay(
+        &mut self,
+        layer: usize,
+        expansion: usize,
+        inputs: &[usize],
+        [masked, wraps]: [bool; 2],
+    ) -> Result<usize> {
         let missing = || Error::format("a step on what is not there");
         let expansion = self.made.get(layer).and_then(|made| made.get(expansion)).ok_or_else(missing)?;
         let (steps, result) = (expansion.steps.clone(), expansion.result);
@@ -305,7 +341,7 @@ impl Builder<'_, '_> {
             let kind = self.layers.get(layer).map(|layer| &layer.kind).ok_or_else(missing)?;
             let shape = kind.output_shape(&shapes.ok_or_else(missing)?)?;
             check_shape(&shape)?;
-            made.push(self.node(layer, nodes, Outcome { shape, masked }));
+            made.push(self.node(layer, nodes, Outcome { shape, masked, wraps }));
         }
         find(&made, result).ok_or_else(missing)
     }
@@ -333,11 +369,11 @@ fn result(results: &[Vec<usize>], reference: graph::Reference) -> Result<usize> 
 
 /// What is given by keys, in the order of a model's inputs.
 fn by_name(network: &Network, keys: &[String], given: &[usize]) -> Result<Vec<usize>> {
-    let input = |call: &usize| {
-        let name = &network.entries.get(network.calls.get(*call)?.layer)?.name;
+    let input = |call: &Call| {
+        let name = &network.entries.get(call.layer)?.name;
         given.get(keys.iter().position(|key| key == name)?).copied()
     };
-    let found: Option<Vec<usize>> = network.inputs.iter().map(input).collect();
+    let found: Option<Vec<usize>> = network.calls.iter().take(network.inputs).map(input).collect();
     found.filter(|_| keys.len() == given.len()).ok_or_else(|| {
         Error::unsupported(format!("called on a dictionary whose keys {keys:?} are not the inputs' names"))
     })
@@ -345,18 +381,26 @@ fn by_name(network: &Network, keys: &[String], given: &[usize]) -> Result<Vec<us
 
 /// The shape of an input, which has to be known for the model's own.
 fn known_shape(entry: &Entry) -> Result<Vec<usize>> {
-    let Content::Layer(Spec::Input(Some(shape)), _) = &entry.content else {
+    let Content::Layer(Spec::Input(Some(shape), _), _) = &entry.content else {
         return Err(Error::unsupported(
             "the file does not tell the model's input shape; call the model once before saving it, or start it with \
              keras.Input(shape)",
         ));
     };
     shape.iter().copied().collect::<Option<_>>().ok_or_else(|| {
-        let axes: Vec<String> =
-            shape.iter().map(|axis| axis.map_or("null".to_string(), |axis| axis.to_string())).collect();
         Error::unsupported(format!(
-            "the input shape [null,{}] leaves an axis besides the batch open; save the model with all others fixed",
-            axes.join(",")
+            "the input shape {} leaves an axis besides the batch open; save the model with all others fixed",
+            spelled(shape)
         ))
     })
+}
+
+/// A shape as Keras writes it, with that of the batch.
+fn spelled(shape: &[Option<usize>]) -> String {
+    let mut text = "[null".to_string();
+    for length in shape {
+        text.push(',');
+        text.push_str(&length.map_or("null".to_string(), |length| length.to_string()));
+    }
+    text + "]"
 }

@@ -100,6 +100,11 @@ impl Fields {
         }
     }
 
+    /// The value of a key that stays to be taken.
+    pub(super) fn peek(&self, key: &str) -> Option<&Value> {
+        self.map.get(key)
+    }
+
     /// Whether the key is there, be it null.
     pub(super) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)

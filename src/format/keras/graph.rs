@@ -48,7 +48,7 @@ pub(super) struct Reference {
 pub(super) struct Wiring {
     /// In an order of evaluation, the inputs first.
     pub(super) calls: Vec<Call>,
-    pub(super) inputs: Vec<usize>,
+    pub(super) inputs: usize,
     pub(super) outputs: Vec<Reference>,
 }
 

@@ -74,7 +74,7 @@ impl Entry {
             class: String::new(),
             trainable: true,
             shared: None,
-            content: Content::Layer(Spec::Input(None), 0),
+            content: Content::Layer(Spec::Input(None, false), 0),
             sample_shape: None,
             calls: None,
         };
@@ -114,14 +114,14 @@ impl Entry {
             class: "InputLayer".to_string(),
             trainable: true,
             shared: None,
-            content: Content::Layer(Spec::Input(shape), 0),
+            content: Content::Layer(Spec::Input(shape, false), 0),
             sample_shape: None,
             calls: None,
         }
     }
 
     pub(super) fn is_input(&self) -> bool {
-        matches!(self.content, Content::Layer(Spec::Input(_), _))
+        matches!(self.content, Content::Layer(Spec::Input(..), _))
     }
 
     pub(super) fn is_operation(&self) -> bool {
@@ -154,7 +154,7 @@ fn is_operation(class: &Class, config: &Fields, version: KerasVersion) -> bool {
 
 /// Whether the layer's dtype may be one of integers: it takes them or gives them.
 fn integers(spec: &Spec) -> bool {
-    matches!(spec, Spec::Input(_) | Spec::Preprocessing(_))
+    matches!(spec, Spec::Input(..) | Spec::Preprocessing(_))
 }
 
 /// Takes an object's class, and passes over what Keras writes beside every `class_name`.

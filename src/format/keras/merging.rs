@@ -5,7 +5,7 @@ use super::{
     axes::Axes,
     compose::{Composer, Wire},
     fields::Fields,
-    spec::Masking,
+    spec::{Masking, Wrapping},
 };
 use crate::format::json::Value as Json;
 use crate::{Binary, Error, LayerKind, Result, Rowwise, tensor::element_count};
@@ -59,6 +59,13 @@ impl Merge {
                 [x, y] => dot(composer, [(x, a), (y, b)], *normalize),
                 _ => Err(two(&all)),
             },
+        }
+    }
+
+    pub(super) fn wrapping(&self) -> Wrapping {
+        match self {
+            Self::Combine(Binary::Maximum | Binary::Minimum) | Self::Concatenate { .. } => Wrapping::Keeps,
+            _ => Wrapping::Suffers,
         }
     }
 

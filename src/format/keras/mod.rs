@@ -44,6 +44,7 @@ mod order;
 mod preprocessing;
 mod saved;
 mod shaping;
+mod slice;
 mod spec;
 mod superblock;
 #[cfg(test)]

@@ -18,10 +18,10 @@ pub(super) struct Network {
     pub(super) trainable: bool,
     /// In the file's order.
     pub(super) entries: Vec<Entry>,
-    /// In an order of evaluation.
+    /// In an order of evaluation, those of the input layers first, in the model's order.
     pub(super) calls: Vec<Call>,
-    /// Calls of the input layers, in the model's order.
-    pub(super) inputs: Vec<usize>,
+    /// How many inputs there are.
+    pub(super) inputs: usize,
     pub(super) outputs: Vec<Reference>,
     /// Whether inputs are told apart by keys, not by their order.
     pub(super) keyed: bool,
@@ -47,9 +47,9 @@ impl Network {
 
     /// The shape that the first input declares.
     fn declared_shape(&self) -> Shape {
-        let call = self.inputs.first().and_then(|&call| self.calls.get(call))?;
+        let call = self.calls.first()?;
         match &self.entries.get(call.layer)?.content {
-            Content::Layer(Spec::Input(shape), _) => shape.clone(),
+            Content::Layer(Spec::Input(shape, _), _) => shape.clone(),
             _ => None,
         }
     }
@@ -105,7 +105,7 @@ fn sequential(config: Value, version: KerasVersion) -> Result<Network> {
         name: name.unwrap_or_else(|| "sequential".to_string()),
         trainable,
         calls,
-        inputs: vec![0],
+        inputs: 1,
         outputs: (0..results).map(|output| Reference { call: last, output }).collect(),
         entries,
         keyed: false,

@@ -160,8 +160,12 @@ impl Norm {
         let (value, moved) = composer.move_last(input, &[channel])?;
         let shape = value.shape.clone();
         let places = element_count(&shape)?.checked_div(channels).unwrap_or(0);
-        let value = composer.reshape(value, vec![places, groups, width])?;
-        let (value, regrouped) = composer.move_last(value, &[0, 2])?;
+        let (grouped, axes): (_, &[usize]) = match places {
+            1 => (vec![groups, width], &[1]),
+            places => (vec![places, groups, width], &[0, 2]),
+        };
+        let value = composer.reshape(value, grouped)?;
+        let (value, regrouped) = composer.move_last(value, axes)?;
         let value = composer.rowwise(Rowwise::Standardize { epsilon: self.epsilon }, &value)?;
         let value = composer.back(value, regrouped)?;
         let mut value = composer.reshape(value, shape)?;

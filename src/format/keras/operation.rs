@@ -4,7 +4,8 @@ use super::{
     axes::Axes,
     compose::{Composer, Wire, without_batch},
     fields::{Fields, brief, tensor},
-    spec::one,
+    slice::get_item,
+    spec::{Wrapping, one},
 };
 use crate::format::json::Value as Json;
 use crate::{Activation, Binary, Elementwise, Error, LayerKind, Result, Rowwise, Tensor};
@@ -63,10 +64,7 @@ pub(super) enum Argument {
     Constant(Json),
 }
 
-/// Positions of an axis that a slice is taken from: what it takes in memory is not bounded by the file.
-const MOST_POSITIONS: i64 = 1 << 20;
-
-const BINARY: [(&str, Binary); 18] = [
+const BINARY: [(&str, Binary); 16] = [
     ("Add", Binary::Add),
     ("Subtract", Binary::Subtract),
     ("Multiply", Binary::Multiply),
@@ -83,8 +81,6 @@ const BINARY: [(&str, Binary); 18] = [
     ("LogicalAnd", Binary::And),
     ("LogicalOr", Binary::Or),
     ("LogicalXor", Binary::Xor),
-    ("BitwiseAnd", Binary::And),
-    ("BitwiseOr", Binary::Or),
 ];
 
 /// Functions of one value with the names that [`Activation::from_name`] knows them by.
@@ -193,6 +189,23 @@ impl Operation {
             }
             _ => Self::Unknown(class.to_string()),
         })
+    }
+
+    /// What becomes of numbers that wrap around, where all inputs hold them.
+    pub(super) fn wrapping(&self) -> Wrapping {
+        use Binary::{And, Divide, Equal, Greater, GreaterEqual, Less, LessEqual, Maximum, Minimum, Or, Xor};
+        match self {
+            Self::Binary(Less | LessEqual | Greater | GreaterEqual | Equal | And | Or | Xor)
+            | Self::Elementwise(Elementwise::Not | Elementwise::IsNan) => Wrapping::Makes,
+            Self::Binary(Maximum | Minimum) => Wrapping::Keeps,
+            Self::Binary(Divide)
+            | Self::Reduce { .. }
+            | Self::MatMul
+            | Self::Rowwise(..)
+            | Self::Unknown(_) => Wrapping::Ends,
+            Self::Binary(_) | Self::Square | Self::Elementwise(Elementwise::Negative) => Wrapping::Suffers,
+            _ => Wrapping::Keeps,
+        }
     }
 
     pub(super) fn expand(&self, composer: &mut Composer, arguments: Vec<Argument>) -> Result<Wire> {
@@ -331,6 +344,19 @@ fn values(composer: &mut Composer, arguments: Vec<Argument>) -> Result<Vec<Wire>
     Ok(values)
 }
 
+/// Whether a constant makes floats of the numbers it meets.
+pub(super) fn is_float(json: &Json) -> bool {
+    match json {
+        // Whether a whole one was written with a point is not known.
+        Json::Number(number) => *number != number.trunc(),
+        // {"class_name": "__numpy__", "config": {"value": …, "dtype": …}}
+        json => {
+            let dtype = json.get("config").and_then(|config| config.get("dtype"));
+            dtype.and_then(Json::as_str).is_some_and(|dtype| dtype.contains("float"))
+        }
+    }
+}
+
 fn constant(json: &Json) -> Result<Tensor> {
     let number = || Error::unsupported(format!("called on {}, which is no number", brief(json)));
     tensor(json).ok_or_else(number)
@@ -340,81 +366,4 @@ fn constant(json: &Json) -> Result<Tensor> {
 fn exactly<const N: usize>(inputs: &[Wire]) -> Result<&[Wire; N]> {
     let count = inputs.len();
     inputs.try_into().map_err(|_| Error::format(format!("takes {N} values, {count} given")))
-}
-
-/// `x[:, 1:3]`, `x[:, -1]`: the batch whole, and slices or positions of the other axes.
-fn get_item(composer: &mut Composer, input: Wire, items: &Json) -> Result<Wire> {
-    let unsupported =
-        || Error::unsupported(format!("x[{}] is not supported, only slices and positions", brief(items)));
-    let items = match items {
-        Json::Array(items) => items.as_slice(),
-        item => std::slice::from_ref(item),
-    };
-    let Some((batch, items)) = items.split_first() else { return Err(unsupported()) };
-    let bounds = slice(batch).ok_or_else(unsupported)?;
-    if bounds != [None; 3] {
-        return Err(Error::unsupported("selects samples of the batch"));
-    }
-    let (mut value, mut left) = (input, Vec::new());
-    for axis in 0..value.shape.len().max(items.len()) {
-        let Some(&length) = value.shape.get(axis) else {
-            return Err(Error::shape(format!("selects along axis {}", axis + 1)));
-        };
-        let indices = match items.get(axis) {
-            None => {
-                left.push(length);
-                continue;
-            }
-            Some(at @ Json::Number(_)) => {
-                let at = at.as_i64().and_then(|at| from_end(at, length));
-                vec![at.ok_or_else(unsupported)?]
-            }
-            Some(item) => {
-                let indices = slice(item).and_then(|bounds| selected(bounds, length));
-                let indices = indices.ok_or_else(unsupported)?;
-                left.push(indices.len());
-                indices
-            }
-        };
-        if !indices.iter().copied().eq(0..length) {
-            value = composer.apply(LayerKind::Gather { axis, indices }, &[&value])?;
-        }
-    }
-    composer.reshape(value, left)
-}
-
-/// `{"class_name": "__slice__", "config": {"start": …, "stop": …, "step": …}}`
-fn slice(item: &Json) -> Option<[Option<i64>; 3]> {
-    if item.get("class_name")? != "__slice__" {
-        return None;
-    }
-    let bound = |key| match item.get("config")?.get(key)? {
-        Json::Null => Some(None),
-        number => number.as_i64().map(Some),
-    };
-    Some([bound("start")?, bound("stop")?, bound("step")?])
-}
-
-/// The positions that a slice selects, as in Python; `None` for none, and for more than there may be.
-fn selected([start, stop, step]: [Option<i64>; 3], length: usize) -> Option<Vec<usize>> {
-    let step = step.unwrap_or(1);
-    let end = i64::try_from(length).ok().filter(|&end| end <= MOST_POSITIONS)?;
-    let bound = |bound: Option<i64>, default: i64| {
-        let bound = bound.map_or(default, |bound| if bound < 0 { bound.saturating_add(end) } else { bound });
-        // Behind the last one, and backwards before the first.
-        if step > 0 { bound.clamp(0, end) } else { bound.clamp(-1, end - 1) }
-    };
-    let default = if step > 0 { (0, end) } else { (end - 1, -1 - end) };
-    let (mut at, stop) = (bound(start, default.0), bound(stop, default.1));
-    let mut indices = Vec::new();
-    while (step > 0 && at < stop) || (step < 0 && at > stop) {
-        indices.push(usize::try_from(at).ok()?);
-        at = at.checked_add(step)?;
-    }
-    Some(indices).filter(|indices| !indices.is_empty())
-}
-
-fn from_end(at: i64, length: usize) -> Option<usize> {
-    let at = if at < 0 { at.checked_add_unsigned(length as u64)? } else { at };
-    usize::try_from(at).ok().filter(|&at| at < length)
 }

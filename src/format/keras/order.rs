@@ -45,7 +45,7 @@ pub(super) fn in_order(
         ordered.push(call);
     }
     outputs.iter_mut().try_for_each(moved)?;
-    Ok(Wiring { calls: ordered, inputs: (0..inputs.len()).collect(), outputs })
+    Ok(Wiring { calls: ordered, inputs: inputs.len(), outputs })
 }
 
 fn cycle() -> Error {

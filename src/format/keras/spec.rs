@@ -17,8 +17,8 @@ use crate::{Activation, Error, LayerKind, Result, Rowwise, Tensor, layer::Noise}
 /// A layer's class with its options.
 #[derive(Debug, PartialEq)]
 pub(super) enum Spec {
-    /// An input of a model.
-    Input(Shape),
+    /// An input of a model, and whether its numbers wrap around.
+    Input(Shape, bool),
     /// What is the same layer here, whatever it is called on.
     Kind(LayerKind),
     /// Its kernel's first axis is known when its input is.
@@ -55,6 +55,20 @@ pub(super) enum Masking {
     Uses,
     /// Starts one.
     Makes,
+}
+
+/// What a layer does with truth values and narrow integers, whose arithmetic in Keras is not that of numbers: 200 + 100
+/// is 44 in uint8, and true + true is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    /// Its results are of such a type whatever it is given.
+    Makes,
+    /// Its results are of the type of its inputs.
+    Keeps,
+    /// Its results are floats, or integers of 32 bits.
+    Ends,
+    /// Its results differ from those with numbers.
+    Suffers,
 }
 
 /// A layer's weights by name.
@@ -125,7 +139,12 @@ fn input(config: &mut Fields, shape: Shape) -> Result<Spec> {
     }
     // An input that may be left out; nearside asks for it.
     config.skip(&["optional"]);
-    config.required("batch_shape", shape).map(|shape| Spec::Input(Some(shape)))
+    let wraps = config.peek("dtype").is_some_and(|dtype| wraps(dtype.as_str().unwrap_or_default()));
+    config.required("batch_shape", shape).map(|shape| Spec::Input(Some(shape), wraps))
+}
+
+fn wraps(dtype: &str) -> bool {
+    ["bool", "int8", "int16", "uint8", "uint16", "uint32", "uint64"].contains(&dtype)
 }
 
 fn dense(config: &mut Fields, version: KerasVersion) -> Result<Spec> {
@@ -266,7 +285,7 @@ impl Spec {
             Self::Shaping(shaping) => return shaping.expand(composer, input),
             Self::Norm(norm) => return norm.expand(composer, input, weights),
             Self::Preprocessing(preprocessing) => return preprocessing.expand(composer, input, weights),
-            Self::Input(_) | Self::Kind(_) | Self::Merge(_) | Self::Operation(_) => {
+            Self::Input(..) | Self::Kind(_) | Self::Merge(_) | Self::Operation(_) => {
                 return Err(Error::format("an input layer is called on something"));
             }
         };
@@ -281,8 +300,18 @@ impl Spec {
             Self::Norm(norm) => norm.masking(),
             Self::Merge(merge) => merge.masking(),
             Self::Shaping(shaping) => shaping.masking(),
-            Self::Embedding { .. } | Self::Preprocessing(_) | Self::Operation(_) => Masking::Drops,
+            Self::Embedding { .. } | Self::Operation(_) => Masking::Drops,
             _ => Masking::Passes,
+        }
+    }
+
+    /// What becomes of truth values and narrow integers.
+    pub(super) fn wrapping(&self) -> Wrapping {
+        match self {
+            Self::Operation(operation) => operation.wrapping(),
+            Self::Merge(merge) => merge.wrapping(),
+            Self::Shaping(_) | Self::Kind(_) => Wrapping::Keeps,
+            _ => Wrapping::Ends,
         }
     }
 }

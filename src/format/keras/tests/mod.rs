@@ -1,5 +1,7 @@
 //! Architectures as JSON, without a file around them.
 
+mod graphs;
+
 use super::{
     KerasVersion,
     architecture::{self, Architecture},
