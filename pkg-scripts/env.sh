@@ -4,6 +4,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # Tools are kept outside the clone, under their version, so that a second clone finds them ready.
 export NEARSIDE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/nearside
+export NEARSIDE_PYTHON=$NEARSIDE_CACHE/python
 MIN_RUST=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # The command-line tool must be of exactly the version of the crate, which Cargo.toml pins.
 WASM_BINDGEN_VERSION=$(sed -n 's/^wasm-bindgen = "=\(.*\)"/\1/p' Cargo.toml)

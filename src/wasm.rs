@@ -111,7 +111,7 @@ mod engine {
                 ("name", model.name.as_str().into()),
                 ("inputs", ports(&plan.inputs)),
                 ("outputs", ports(&plan.outputs)),
-                ("layers", Value::List(layers.collect())),
+                ("layers", Value::Array(layers.collect())),
                 ("parameterCount", model.parameter_count().into()),
                 ("batched", Value::Bool(plan.batched)),
             ]);
@@ -180,12 +180,12 @@ mod engine {
             Value::object([
                 ("name", port.name.as_str().into()),
                 ("shape", Value::sizes(&port.shape)),
-                ("classes", names.map_or(Value::Null, Value::List)),
+                ("classes", names.map_or(Value::Null, Value::Array)),
                 // Whether the values are indices of the classes.
                 ("labels", Value::Bool(classes.is_some_and(|classes| !classes.columns))),
             ])
         };
-        Value::List(ports.iter().map(port).collect())
+        Value::Array(ports.iter().map(port).collect())
     }
 
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {

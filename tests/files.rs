@@ -226,6 +226,9 @@ mod several_files {
     fn names_within_the_folder_are_taken() {
         for name in ["a.bin", "./a.bin", "x/y/a.bin", "a..b.bin", "...", "ä b#?%.bin", "x/c:d.bin"] {
             let json = model_json(&[name]);
+            // As the package gives what it has fetched.
+            let fetched = files(&[("", json.as_bytes()), (name, &[0; 24]), ("x/a.bin", &[1; 24])]);
+            assert_eq!(read(&fetched).parameter_count(), 6, "{name}");
             let files = files(&[
                 ("m/model.json", json.as_bytes()),
                 (&format!("m/{}", name.trim_start_matches("./")), &[0; 24]),

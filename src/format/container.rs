@@ -41,7 +41,7 @@ pub fn is_container(start: &[u8]) -> bool {
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
     let mut file = safetensors::File::read(bytes)?;
-    let Some(Value::Text(text)) = file.metadata.take_optional(KEY) else {
+    let Some(Value::String(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
             "this safetensors file holds weights without an architecture; use a file that nearside saved with \
              model.save('safetensors')",
@@ -264,33 +264,36 @@ pub fn write(model: &Model) -> Result<Vec<u8>> {
 pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     use super::stored::{Stored, Values};
     model.shapes()?;
-    let mut stored = Stored::all(model, dtype)?;
-    let values: Vec<_> =
-        stored.iter_mut().map(|stored| std::mem::replace(&mut stored.values, Values::F32)).collect();
+    let stored = Stored::all(model, dtype)?;
     let mut tensors = Vec::new();
-    for (Stored { layer, weight, tensor, .. }, values) in stored.iter().zip(values) {
-        let name = format!("{layer}/{weight}");
-        let (dtype, bytes) = match values {
-            Values::F32 => ("F32", f32_bytes(tensor.data())),
-            Values::F16(bytes) => ("F16", bytes),
-            Values::Int8 { bytes, scale } => {
-                if model.layers.iter().any(|layer| layer.name == name) {
-                    let message = "another layer has the name under which the scale of these weights is kept";
-                    return Err(Error::unsupported(format!("{message}; save as f16 or f32")).tensor(name));
-                }
-                let width = tensor.shape().get(tensor.shape().len().saturating_sub(1)..).unwrap_or_default();
-                tensors.push((format!("{name}/scale"), "F32", width, f32_bytes(&scale)));
-                ("I8", bytes)
-            }
-        };
-        tensors.push((name, dtype, tensor.shape(), bytes));
-    }
     // The wider first, so that all are aligned.
-    tensors.sort_by_key(|(_, dtype, ..)| ["F32", "F16"].iter().position(|wider| wider == dtype).unwrap_or(2));
+    for wanted in ["F32", "F16", "I8"] {
+        for Stored { layer, weight, tensor, values } in &stored {
+            let name = format!("{layer}/{weight}");
+            let entry = match (values, wanted) {
+                (Values::F32, "F32") => (name, wanted, tensor.shape(), f32_bytes(tensor.data())),
+                (Values::F16(bytes), "F16") => (name, wanted, tensor.shape(), bytes.clone()),
+                (Values::Int8 { bytes, .. }, "I8") => (name, wanted, tensor.shape(), bytes.clone()),
+                (Values::Int8 { scale, .. }, "F32") => {
+                    if model.layers.iter().any(|layer| layer.name == name) {
+                        let message =
+                            "another layer has the name under which the scale of these weights is kept";
+                        return Err(Error::unsupported(format!("{message}; save as f16 or f32")).tensor(name));
+                    }
+                    let last = tensor.shape().len().saturating_sub(1);
+                    let shape = tensor.shape().get(last..).unwrap_or_default();
+                    (format!("{name}/scale"), wanted, shape, f32_bytes(scale))
+                }
+                _ => continue,
+            };
+            tensors.push(entry);
+        }
+    }
     Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
 }
 
-fn f32_bytes(values: &[f32]) -> Vec<u8> {
+/// Floats as files have them.
+pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -302,8 +305,8 @@ pub(super) fn architecture(model: &Model) -> Value {
         ("version", VERSION.into()),
         ("name", model.name.as_str().into()),
         ("batched", Value::Bool(model.batched)),
-        ("layers", Value::List(model.layers.iter().map(layer_fields).collect())),
-        ("nodes", Value::List(model.nodes.iter().map(node).collect())),
+        ("layers", Value::Array(model.layers.iter().map(layer_fields).collect())),
+        ("nodes", Value::Array(model.nodes.iter().map(node).collect())),
         ("outputs", Value::sizes(&model.outputs)),
     ])
 }
@@ -317,7 +320,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
     let mut fields = vec![
         ("name", Value::from(name.as_str())),
         ("type", type_name.into()),
-        ("weights", Value::List(weights)),
+        ("weights", Value::Array(weights)),
     ];
     match kind {
         LayerKind::Input { shape } | LayerKind::Reshape { shape } => {
@@ -352,7 +355,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
         }
         LayerKind::Classes { names, columns } => {
             let names = names.iter().map(|name| name.as_str().into()).collect();
-            fields.extend([("names", Value::List(names)), ("columns", Value::Bool(*columns))]);
+            fields.extend([("names", Value::Array(names)), ("columns", Value::Bool(*columns))]);
         }
         LayerKind::Constant { .. }
         | LayerKind::PRelu { .. }
@@ -378,5 +381,5 @@ fn activation_fields(activation: Activation) -> Value {
             fields.extend(function.epsilon().map(|epsilon| (EPSILON.to_string(), epsilon.into())));
         }
     }
-    Value::Object(fields)
+    Value::Object(fields.into())
 }

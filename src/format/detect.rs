@@ -118,7 +118,7 @@ fn contains(bytes: &[u8], text: &[u8]) -> bool {
 fn json(text: &[u8]) -> Result<Content> {
     let value = Value::parse(text, "the file").map_err(|error| error.offset(0))?;
     let Value::Object(fields) = &value else { return Err(no_model()) };
-    let has = |name: &str| fields.iter().any(|(field, _)| field == name);
+    let has = |name: &str| fields.fields().iter().any(|(field, _)| field == name);
     if has("modelTopology") || has("weightsManifest") {
         return ModelJson::new(value).map(Content::Tfjs);
     }

@@ -233,12 +233,17 @@ fn find(files: &Files, main: usize, name: &str) -> Option<usize> {
     fn last(path: &str) -> &str {
         path.rsplit('/').next().unwrap_or_default()
     }
-    let name = name.trim_start_matches("./");
-    let folder = files.get(main).map_or("", |(path, _)| path.strip_suffix(last(path)).unwrap_or_default());
+    fn plain(path: &str) -> &str {
+        path.trim_start_matches("./")
+    }
+    let name = plain(name);
+    let main_path = files.get(main).map_or("", |(path, _)| plain(path));
+    let folder = main_path.strip_suffix(last(main_path)).unwrap_or_default();
     let beside = |path: &str| path.strip_prefix(folder) == Some(name);
     let called = |path: &str| last(path) == last(name);
     let only = |fits: &dyn Fn(&str) -> bool| {
-        let mut found = files.iter().enumerate().filter(|(index, (path, _))| *index != main && fits(path));
+        let mut found =
+            files.iter().enumerate().filter(|(index, (path, _))| *index != main && fits(plain(path)));
         found.next().filter(|_| found.next().is_none()).map(|(index, _)| index)
     };
     only(&beside).or_else(|| only(&|path| path == name)).or_else(|| only(&called))

@@ -2,6 +2,8 @@
 
 pub mod container;
 #[cfg(feature = "formats")]
+mod crc32;
+#[cfg(feature = "formats")]
 mod detect;
 #[cfg(feature = "formats")]
 mod files;

@@ -1,25 +1,26 @@
 //! Names that are unique in a file.
 
-use std::collections::BTreeMap;
-
-/// Names, and whether they are taken: some are reserved for who is to have them.
+/// Names, and whether they are taken: some are reserved for who is to have them. In order: a vector, because a tree of
+/// its own would be 2 KB of the browser's download.
 #[derive(Default)]
-pub struct Names(BTreeMap<String, bool>);
+pub struct Names(Vec<(String, bool)>);
 
 impl Names {
     /// Keeps a name for the first who [`claim`](Self::claim)s it.
     pub fn reserve(&mut self, name: &str) {
-        self.0.insert(name.to_string(), false);
+        if let Err(place) = self.find(name) {
+            self.0.insert(place, (name.to_string(), false));
+        }
     }
 
     /// The name, if it was reserved and is still there, else one like it.
     pub fn claim(&mut self, name: &str) -> String {
-        match self.0.get_mut(name).filter(|taken| !**taken) {
-            Some(taken) => {
-                *taken = true;
+        match self.find(name) {
+            Ok(place) if !self.0[place].1 => {
+                self.0[place].1 = true;
                 name.to_string()
             }
-            None => self.unique(name),
+            _ => self.unique(name),
         }
     }
 
@@ -27,11 +28,18 @@ impl Names {
     pub fn unique(&mut self, name: &str) -> String {
         let mut free = name.to_string();
         let mut number = 0usize;
-        while self.0.contains_key(&free) {
+        loop {
+            if let Err(place) = self.find(&free) {
+                self.0.insert(place, (free.clone(), true));
+                return free;
+            }
             number += 1;
             free = format!("{name}_{number}");
         }
-        self.0.insert(free.clone(), true);
-        free
+    }
+
+    /// Where it is, or would be.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.as_str().cmp(name))
     }
 }

@@ -39,7 +39,7 @@ impl<'a> File<'a> {
         let (header, data) = bytes[8..].split_at_checked(length).ok_or_else(|| truncated(8 + length))?;
         let header = Value::parse(header, "the header").map_err(|error| error.offset(8))?;
         let mut header = Object::new(header, "the header")?;
-        let metadata = header.take_optional(METADATA).unwrap_or(Value::Object(vec![]));
+        let metadata = header.take_optional(METADATA).unwrap_or(Value::Object(Object::default()));
         let metadata = Object::new(metadata, METADATA)?;
         let mut fields = header.into_fields();
         let mut entries = Vec::with_capacity(fields.len());
@@ -179,7 +179,7 @@ impl Entry {
 /// Writes a file: tensors in the order given, aligned to 8 bytes. The first of each is its name, the second its type.
 pub fn write(metadata: (&str, String), tensors: &[(String, &'static str, &[usize], Vec<u8>)]) -> Vec<u8> {
     let (key, text) = metadata;
-    let mut header = vec![(METADATA.to_string(), Value::object([(key, Value::Text(text))]))];
+    let mut header = vec![(METADATA.to_string(), Value::object([(key, Value::String(text))]))];
     let mut end = 0;
     for (name, dtype, shape, bytes) in tensors {
         let start = end;
@@ -191,7 +191,7 @@ pub fn write(metadata: (&str, String), tensors: &[(String, &'static str, &[usize
         ];
         header.push((name.clone(), Value::object(entry)));
     }
-    let mut header = Value::Object(header).to_text().into_bytes();
+    let mut header = Value::Object(header.into()).to_text().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut file = Vec::with_capacity(8 + header.len() + end);
     file.extend((header.len() as u64).to_le_bytes());

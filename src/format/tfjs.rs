@@ -71,10 +71,9 @@ impl ModelJson {
     pub fn new(json: Value) -> Result<Self> {
         let mut fields = Object::new(json, "model.json")?;
         let is_graph =
-            matches!(fields.take_optional("format"), Some(Value::Text(format)) if format == "graph-model");
+            matches!(fields.take_optional("format"), Some(Value::String(format)) if format == "graph-model");
         let topology = fields.take("modelTopology")?;
-        let has_nodes =
-            matches!(&topology, Value::Object(fields) if fields.iter().any(|(name, _)| name == "node"));
+        let has_nodes = matches!(&topology, Value::Object(object) if object.fields().iter().any(|(name, _)| name == "node"));
         if is_graph || has_nodes {
             return Err(Error::unsupported(
                 "this is a TensorFlow.js graph model; convert the Keras model it was made from with \
@@ -111,13 +110,13 @@ impl ModelJson {
 fn configuration(topology: Value) -> Result<(String, KerasVersion)> {
     let mut fields = Object::new(parsed(topology)?, "modelTopology")?;
     let version = match fields.take_optional("keras_version") {
-        Some(Value::Text(version)) if !version.starts_with("tfjs") => KerasVersion::parse(Some(&version))?,
+        Some(Value::String(version)) if !version.starts_with("tfjs") => KerasVersion::parse(Some(&version))?,
         // TensorFlow.js has Keras 2's layers.
         _ => KerasVersion::TWO,
     };
     fields.take_optional("backend");
     match fields.take_optional("model_config") {
-        None | Some(Value::Null) => Ok((Value::Object(fields.into_fields()).to_text(), version)),
+        None | Some(Value::Null) => Ok((Value::Object(fields).to_text(), version)),
         Some(config) => {
             fields.take_optional("training_config");
             fields.finish()?;
@@ -129,7 +128,7 @@ fn configuration(topology: Value) -> Result<(String, KerasVersion)> {
 /// JSON, or text that is JSON.
 fn parsed(value: Value) -> Result<Value> {
     match value {
-        Value::Text(text) => Value::parse(text.as_bytes(), "modelTopology"),
+        Value::String(text) => Value::parse(text.as_bytes(), "modelTopology"),
         value => Ok(value),
     }
 }
@@ -155,7 +154,7 @@ impl Weight {
                 Some(quantization) => Encoding::quantized(&dtype, quantization),
             };
             let group = fields.take_optional("group");
-            Ok((shape, encoding?, group == Some(Value::Text("optimizer".to_string()))))
+            Ok((shape, encoding?, group == Some(Value::String("optimizer".to_string()))))
         };
         let (shape, encoding, skipped) = read().map_err(|error| error.tensor(&name))?;
         Ok(Self { name, shape, encoding, skipped })

@@ -112,7 +112,8 @@ export function fixtures() {
   const names = new Set(readdirSync('tests/fixtures', { recursive: true }));
   return [...names].sort().flatMap((file) => {
     const stem = file.replace(/\.h5$/, '');
-    if (stem === file) return [];
+    // Weights alone need their architecture.
+    if (stem === file || stem.endsWith('.weights')) return [];
     // dress_latest.h5 is dress.h5 in another form.
     const candidates = [`${stem}.io.npz`, `${stem.split('_')[0]}.io.npz`, join(dirname(file), 'io.npz')];
     const recorded = candidates.find((name) => names.has(name));

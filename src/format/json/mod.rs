@@ -9,7 +9,7 @@ mod platform;
 use crate::{Error, Result};
 
 /// Lists and objects in one another beyond which a text is refused: recursion must end somewhere.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 128;
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +21,11 @@ pub enum Value {
     /// A number.
     Number(f64),
     /// A string.
-    Text(String),
+    String(String),
     /// `[…]`
-    List(Vec<Value>),
-    /// `{…}`, in the text's order.
-    Object(Vec<(String, Value)>),
+    Array(Vec<Value>),
+    /// `{…}`
+    Object(Object),
 }
 
 impl Value {
@@ -52,7 +52,7 @@ impl Value {
 
     /// A list of sizes.
     pub fn sizes(sizes: &[usize]) -> Self {
-        Self::List(sizes.iter().map(|&size| Self::from(size)).collect())
+        Self::Array(sizes.iter().map(|&size| Self::from(size)).collect())
     }
 
     /// An object of these fields.
@@ -60,13 +60,109 @@ impl Value {
         Self::Object(fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
     }
 
-    fn as_size(&self) -> Option<usize> {
+    /// Takes the value out, and leaves null.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Null)
+    }
+
+    /// The field of an object.
+    pub fn get(&self, name: &str) -> Option<&Self> {
         match self {
-            Self::Number(number) if *number >= 0.0 && *number == number.trunc() && *number < 9.1e15 => {
-                usize::try_from(*number as u64).ok()
-            }
+            Self::Object(object) => object.get(name),
             _ => None,
         }
+    }
+
+    /// The field of an object, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match self {
+            Self::Object(object) => object.get_mut(name),
+            _ => None,
+        }
+    }
+
+    /// The string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// True or false.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(is) => Some(*is),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is whole and exact.
+    pub fn as_i64(&self) -> Option<i64> {
+        let number = self.as_f64()?;
+        (number == number.trunc() && number.abs() < LARGEST_WHOLE).then_some(number as i64)
+    }
+
+    /// The number, if it is whole, exact and not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        u64::try_from(self.as_i64()?).ok()
+    }
+
+    /// The items of a list.
+    pub fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Whether it is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Whether it is a string.
+    pub fn is_string(&self) -> bool {
+        matches!(self, Self::String(_))
+    }
+
+    fn as_size(&self) -> Option<usize> {
+        usize::try_from(self.as_i64()?).ok()
+    }
+}
+
+/// From here on, numbers leave whole ones out: 2⁵³.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
+
+impl PartialEq<str> for Value {
+    fn eq(&self, text: &str) -> bool {
+        self.as_str() == Some(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number as f64)
+    }
+}
+
+impl From<Vec<(String, Value)>> for Object {
+    fn from(fields: Vec<(String, Value)>) -> Self {
+        Self(fields)
+    }
+}
+
+impl From<&[Value]> for Value {
+    fn from(items: &[Value]) -> Self {
+        Self::Array(items.to_vec())
     }
 }
 
@@ -90,12 +186,19 @@ impl From<Option<&str>> for Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_string())
+        Self::String(text.to_string())
     }
 }
 
 /// A JSON object whose fields are taken one by one.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object(Vec<(String, Value)>);
+
+impl FromIterator<(String, Value)> for Object {
+    fn from_iter<T: IntoIterator<Item = (String, Value)>>(fields: T) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
 
 impl Object {
     /// The value as an object; `what` names it in errors.
@@ -104,7 +207,7 @@ impl Object {
     /// `Format` for any other type, as all methods here.
     pub fn new(value: Value, what: &str) -> Result<Self> {
         match value {
-            Value::Object(fields) => Ok(Self(fields)),
+            Value::Object(object) => Ok(object),
             _ => Err(Error::format(format!("{what} is not a JSON object"))),
         }
     }
@@ -124,7 +227,7 @@ impl Object {
     /// A field that is a string.
     pub fn string(&mut self, name: &str) -> Result<String> {
         match self.take(name)? {
-            Value::Text(text) => Ok(text),
+            Value::String(text) => Ok(text),
             _ => Err(wrong(name, "a string")),
         }
     }
@@ -132,7 +235,7 @@ impl Object {
     /// A field that is a list of strings.
     pub fn strings(&mut self, name: &str) -> Result<Vec<String>> {
         let text = |value| match value {
-            Value::Text(text) => Ok(text),
+            Value::String(text) => Ok(text),
             _ => Err(wrong(name, "a list of strings")),
         };
         self.list(name)?.into_iter().map(text).collect()
@@ -168,9 +271,34 @@ impl Object {
     /// A field that is a list.
     pub fn list(&mut self, name: &str) -> Result<Vec<Value>> {
         match self.take(name)? {
-            Value::List(list) => Ok(list),
+            Value::Array(list) => Ok(list),
             _ => Err(wrong(name, "a list")),
         }
+    }
+
+    /// The field, if it is there.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The field, if it is there, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.0.iter_mut().rev().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// Whether the field is there.
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> &[(String, Value)] {
+        &self.0
+    }
+
+    /// All fields, to change them.
+    pub fn fields_mut(&mut self) -> &mut Vec<(String, Value)> {
+        &mut self.0
     }
 
     /// What is left.

@@ -13,9 +13,9 @@ fn from_serde(value: serde_json::Value, depth: usize) -> Option<Value> {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(is) => Value::Bool(is),
         serde_json::Value::Number(number) => Value::Number(number.as_f64()?),
-        serde_json::Value::String(text) => Value::Text(text),
+        serde_json::Value::String(text) => Value::String(text),
         serde_json::Value::Array(items) => {
-            Value::List(items.into_iter().map(|item| from_serde(item, depth)).collect::<Option<_>>()?)
+            Value::Array(items.into_iter().map(|item| from_serde(item, depth)).collect::<Option<_>>()?)
         }
         serde_json::Value::Object(fields) => {
             let field = |(name, value)| Some((name, from_serde(value, depth)?));
@@ -37,10 +37,10 @@ fn to_serde(value: &Value) -> serde_json::Value {
             (*number as i64).into()
         }
         Value::Number(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(to_serde).collect(),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(to_serde).collect(),
         Value::Object(fields) => serde_json::Value::Object(
-            fields.iter().map(|(name, value)| (name.clone(), to_serde(value))).collect(),
+            fields.fields().iter().map(|(name, value)| (name.clone(), to_serde(value))).collect(),
         ),
     }
 }

@@ -18,7 +18,7 @@ fn from_js(value: &JsValue, depth: usize) -> Option<Value> {
         return Some(Value::Number(number));
     }
     if let Some(text) = value.as_string() {
-        return Some(Value::Text(text));
+        return Some(Value::String(text));
     }
     if let Some(is) = value.as_bool() {
         return Some(Value::Bool(is));
@@ -28,7 +28,7 @@ fn from_js(value: &JsValue, depth: usize) -> Option<Value> {
     }
     if Array::is_array(value) {
         let items: &Array = value.unchecked_ref();
-        return items.iter().map(|item| from_js(&item, depth)).collect::<Option<_>>().map(Value::List);
+        return items.iter().map(|item| from_js(&item, depth)).collect::<Option<_>>().map(Value::Array);
     }
     let entries = Object::entries(value.unchecked_ref());
     let field = |entry: JsValue| {
@@ -48,10 +48,11 @@ pub(super) fn to_js(value: &Value) -> JsValue {
         Value::Null => JsValue::NULL,
         Value::Bool(is) => JsValue::from_bool(*is),
         Value::Number(number) => JsValue::from_f64(*number),
-        Value::Text(text) => JsValue::from_str(text),
-        Value::List(items) => items.iter().map(to_js).collect::<Array>().into(),
+        Value::String(text) => JsValue::from_str(text),
+        Value::Array(items) => items.iter().map(to_js).collect::<Array>().into(),
         Value::Object(fields) => {
             let pairs: Array = fields
+                .fields()
                 .iter()
                 .filter(|(_, value)| *value != Value::Null)
                 .map(|(name, value)| Array::of2(&JsValue::from_str(name), &to_js(value)))

@@ -8,8 +8,8 @@ use super::{
     fields::{Fields, brief},
     layer,
 };
+use crate::format::json::Value;
 use crate::{Activation, Elementwise, Error, Result, Rowwise};
-use serde_json::Value;
 
 /// An `activation` option: linear where there is none.
 pub(super) fn read(value: Option<Value>, version: KerasVersion) -> Result<Activation> {
@@ -79,10 +79,10 @@ pub(super) fn by_layer(
 fn softmax(fields: &mut Fields) -> Result<Activation> {
     // Tells how a mask is applied, and there is none.
     fields.skip(&["robust_masking"]);
-    let axis = fields.take("axis").unwrap_or(Value::from(-1));
+    let axis = fields.take("axis").unwrap_or(Value::from(-1i64));
     let last = match &axis {
-        Value::Array(axes) => matches!(axes.as_slice(), [axis] if axis == &Value::from(-1)),
-        axis => axis == &Value::from(-1),
+        Value::Array(axes) => matches!(axes.as_slice(), [axis] if axis == &Value::from(-1i64)),
+        axis => axis == &Value::from(-1i64),
     };
     if !last {
         return Err(Error::unsupported(format!(

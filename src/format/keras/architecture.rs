@@ -7,8 +7,8 @@ use super::{
     layer::{self, Content},
     network::Network,
 };
+use crate::format::json::Value;
 use crate::{Error, Model, Result, Tensor};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A model that lacks its weights.
@@ -48,8 +48,7 @@ pub(in crate::format) type WeightSource<'a> =
 /// # Errors
 /// `Format` for a text that is no configuration, `Unsupported` for models that nearside does not run.
 pub(in crate::format) fn read(config: &str, version: Option<KerasVersion>) -> Result<Architecture> {
-    let value: Value = serde_json::from_str(config)
-        .map_err(|error| Error::format(format!("'model_config' is not readable JSON: {error}")))?;
+    let value = Value::parse(config.as_bytes(), "'model_config'")?;
     let (class, value, own_version) = unwrapped(value)?;
     let version = match (version, own_version) {
         (Some(version), _) => version,

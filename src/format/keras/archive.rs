@@ -4,7 +4,7 @@
 //! hostile until proven otherwise: the directory decides what there is, and each member that is read has to be of just
 //! the size and the checksum that it declares.
 
-use crate::{Error, Result, tensor::reserve};
+use crate::{Error, Result, format::crc32::crc32, tensor::reserve};
 use miniz_oxide::inflate::{TINFLStatus, decompress_slice_iter_to_slice};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive};
 use std::{borrow::Cow, collections::BTreeMap};
@@ -93,7 +93,7 @@ impl<'a> Archive<'a> {
             let (there, declared) = (bytes.len(), member.size);
             return Err(Error::format(format!("{there} bytes are in the archive, {declared} are declared")));
         }
-        if rawzip::crc32(&bytes) != member.crc {
+        if crc32(&bytes) != member.crc {
             return Err(Error::format("the checksum does not fit: the archive is damaged"));
         }
         Ok(bytes)

@@ -1,7 +1,7 @@
 //! Axes as Keras counts them: the batch is 0, and negative ones count from the end.
 
+use crate::format::json::Value;
 use crate::{Error, Result};
-use serde_json::Value;
 
 /// One axis or several.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,12 @@
 //! JSON objects of which every key has to be understood.
 
 use super::axes::Axes;
+use crate::format::json::{Object, Value};
 use crate::{Error, Result, Tensor};
-use serde_json::{Map, Value};
 
 /// An object whose keys are taken one by one; what is left at the end was not understood.
 pub(super) struct Fields {
-    map: Map<String, Value>,
+    map: Object,
     /// What the object describes, for messages.
     what: String,
 }
@@ -22,7 +22,7 @@ impl Fields {
 
     /// The value of a key; `None` where it is absent or null. Tuples are lists.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
-        match self.map.remove(key)? {
+        match self.map.take_optional(key)? {
             Value::Null => None,
             // {"class_name": "__tuple__", "config": {"value": […]}}
             Value::Object(mut map) if map.get("class_name").is_some_and(|class| class == "__tuple__") => {
@@ -123,14 +123,14 @@ impl Fields {
     /// Passes over keys that cannot change a prediction.
     pub(super) fn skip(&mut self, keys: &[&str]) {
         for key in keys {
-            self.map.remove(*key);
+            self.map.take_optional(key);
         }
     }
 
     /// Passes over how weights are made, penalised and held in training: nothing of it is left in a prediction.
     pub(super) fn skip_training(&mut self) {
         const ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
-        self.map.retain(|key, _| !ENDINGS.iter().any(|ending| key.ends_with(ending)));
+        self.map.fields_mut().retain(|(key, _)| !ENDINGS.iter().any(|ending| key.ends_with(ending)));
         // Keras 1's name of the kernel's initializer, and weights given when the layer was made.
         self.skip(&["init", "weights"]);
     }
@@ -138,13 +138,13 @@ impl Fields {
     /// Passes over a key that is known to do nothing without a value.
     pub(super) fn skip_null(&mut self, key: &str) {
         if self.map.get(key).is_some_and(Value::is_null) {
-            self.map.remove(key);
+            self.map.take_optional(key);
         }
     }
 
     /// Fails on the first key that nobody took.
     pub(super) fn done(self) -> Result<()> {
-        match self.map.iter().next() {
+        match self.map.fields().first() {
             None => Ok(()),
             Some((key, value)) => Err(Error::unsupported(format!(
                 "{} has the option '{key}' = {}, which nearside does not know",
@@ -200,9 +200,9 @@ pub(super) fn is_array(class: &str) -> bool {
 pub(super) fn brief(value: &Value) -> String {
     const LONGEST: usize = 60;
     let text = match value {
-        Value::Object(map) => format!("an object with {} keys", map.len()),
+        Value::Object(map) => format!("an object with {} keys", map.fields().len()),
         Value::Array(items) if items.len() > 8 => format!("a list of {}", items.len()),
-        other => other.to_string(),
+        other => other.to_text(),
     };
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -14,8 +14,7 @@ use super::{
     network::Network,
     order,
 };
-use crate::{Error, Result};
-use serde_json::Value;
+use crate::{Error, Result, format::json::Value, model::sorted};
 use std::collections::BTreeMap;
 
 /// A call of a layer or of a model.
@@ -266,11 +265,12 @@ fn collect(value: Value, call: &mut Listed) -> Result<()> {
                 None => return Err(Error::format("a tensor without 'keras_history'")),
             }
         }
-        // serde_json keeps keys sorted, as Keras flattens them.
+        // Keras flattens dictionaries in the order of their keys.
         Value::Object(map) => {
-            for (key, item) in map {
+            let mut fields = map.into_fields();
+            for (key, place) in sorted(fields.iter().map(|(key, _)| key)) {
                 call.keys.push(key);
-                collect(item, call)?;
+                collect(fields[place].1.take(), call)?;
             }
         }
         other => return Err(no_tensor(&other)),
@@ -311,7 +311,7 @@ fn has_tensor(value: &Value) -> bool {
         Value::Array(items) => is_reference(items) || items.iter().any(has_tensor),
         Value::Object(map) => match map.get("class_name") {
             Some(class) => class == "__keras_tensor__",
-            None => map.values().any(has_tensor),
+            None => map.fields().iter().any(|(_, value)| has_tensor(value)),
         },
         _ => false,
     }

@@ -7,8 +7,8 @@ use super::{
     operation::Operation,
     spec::{self, Shape, Spec},
 };
+use crate::format::json::Value;
 use crate::{Error, Result};
-use serde_json::Value;
 
 /// A layer and what the architecture says about its place.
 #[derive(Debug, PartialEq)]
@@ -198,7 +198,7 @@ pub(super) fn sample_shape(value: Value) -> Result<Vec<Option<usize>>> {
     // `tf.keras` wraps tuples: {"class_name": "TensorShape", "items": [null, 4]}.
     let axes = match value {
         Value::Array(axes) => Some(axes),
-        Value::Object(mut map) => match map.remove("items") {
+        Value::Object(mut map) => match map.take_optional("items") {
             Some(Value::Array(axes)) => Some(axes),
             _ => None,
         },

@@ -7,8 +7,8 @@ use super::{
     fields::Fields,
     spec::Masking,
 };
+use crate::format::json::Value as Json;
 use crate::{Binary, Error, LayerKind, Result, Rowwise, tensor::element_count};
-use serde_json::Value as Json;
 
 /// A layer's class with its options.
 #[derive(Debug, PartialEq)]

@@ -48,9 +48,9 @@ mod spec;
 mod superblock;
 #[cfg(test)]
 mod tests;
-pub mod write;
+pub(super) mod write;
 
-use crate::{Error, Model, Result, Tensor};
+use crate::{Error, Model, Result, Tensor, format::json::Value};
 use architecture::Architecture;
 use archive::Archive;
 use hdf5::Hdf5;
@@ -109,10 +109,8 @@ pub fn read_archive(bytes: &[u8]) -> Result<Model> {
     };
     let version = match archive.read("metadata.json")? {
         Some(metadata) => {
-            let metadata = text(&metadata, "metadata.json")?;
-            let metadata: serde_json::Value = serde_json::from_str(metadata)
-                .map_err(|_| Error::format("is not JSON").tensor("metadata.json"))?;
-            let version = metadata.get("keras_version").and_then(serde_json::Value::as_str);
+            let metadata = Value::parse(&metadata, "metadata.json")?;
+            let version = metadata.get("keras_version").and_then(Value::as_str);
             version.map(|version| KerasVersion::parse(Some(version))).transpose()?
         }
         None => None,

@@ -9,7 +9,7 @@ use super::{
     saved::{CONTAINERS, snake_case},
 };
 use crate::{Error, Result, model::sorted};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A layer's name may have the names of so many models in front, less one.
 const DEPTHS: usize = 5;
@@ -22,7 +22,7 @@ pub(super) struct Names {
     /// has `i · DEPTHS + d`.
     layers: Vec<(String, usize)>,
     /// For a file with the paths of an archive, those of the layers, by index.
-    archive: Option<BTreeMap<usize, String>>,
+    archive: Option<Vec<String>>,
 }
 
 impl Names {
@@ -43,7 +43,7 @@ impl Names {
         let container =
             CONTAINERS.into_iter().find(|container| names.iter().any(|name| is_path(name, container)));
         let archive = container.map(|container| {
-            let mut paths = BTreeMap::new();
+            let mut paths = vec![String::new(); architecture.layers().len()];
             archive_paths(&architecture.network, container, "", &mut BTreeSet::new(), &mut paths);
             paths
         });
@@ -54,7 +54,7 @@ impl Names {
     pub(super) fn take(&mut self, layer: &LayerWeights, needed: usize) -> Result<Vec<String>> {
         let found = match &self.archive {
             Some(paths) => {
-                let path = paths.get(&layer.index).cloned().unwrap_or_default();
+                let path = paths.get(layer.index).cloned().unwrap_or_default();
                 let numbers: Vec<String> = (0..layer.names.len()).map(|index| index.to_string()).collect();
                 self.called(&path, &numbers.iter().map(String::as_str).collect::<Vec<_>>())?
             }
@@ -127,22 +127,34 @@ fn archive_paths(
     container: &str,
     place: &str,
     seen: &mut BTreeSet<u64>,
-    paths: &mut BTreeMap<usize, String>,
+    paths: &mut [String],
 ) {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    // Of each class, which are few, how many there were.
+    let mut counts: Vec<(String, usize)> = Vec::new();
     for entry in &network.entries {
         let is_new = entry.shared.is_none_or(|id| seen.insert(id));
         if !is_new || entry.is_operation() || entry.is_input() {
             continue;
         }
         let class = snake_case(&entry.class);
-        let count = counts.entry(class.clone()).or_default();
-        let folder = if *count == 0 { class } else { format!("{class}_{count}") };
-        *count += 1;
+        let folder = match counts.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, count)) => {
+                *count += 1;
+                format!("{class}_{count}")
+            }
+            None => {
+                counts.push((class.clone(), 0));
+                class
+            }
+        };
         let path = format!("{place}{container}/{folder}/");
         match &entry.content {
             Content::Model(inner) => archive_paths(inner, container, &path, seen, paths),
-            Content::Layer(_, index) => drop(paths.insert(*index, path + "vars")),
+            Content::Layer(_, index) => {
+                if let Some(own) = paths.get_mut(*index) {
+                    *own = path + "vars";
+                }
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use super::{
     layer::{Content, Entry, sample_shape, skip_common},
     spec::{Shape, Spec},
 };
+use crate::format::json::Value;
 use crate::{Error, Result};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// A model that lacks its weights.
@@ -123,7 +123,7 @@ fn functional(config: Value, version: KerasVersion) -> Result<Network> {
     skip_common(&mut config, false)?;
     config.done()?;
     let mut entries = read_entries(layers, version)?;
-    let keyed = inputs.is_object();
+    let keyed = matches!(inputs, Value::Object(_));
     let wiring = graph::wire(&mut entries, inputs, outputs, version)?;
     let (calls, inputs, outputs) = (wiring.calls, wiring.inputs, wiring.outputs);
     let name = name.unwrap_or_else(|| "model".to_string());

@@ -6,8 +6,8 @@ use super::{
     fields::{Fields, brief, tensor},
     spec::one,
 };
+use crate::format::json::Value as Json;
 use crate::{Activation, Binary, Elementwise, Error, LayerKind, Result, Rowwise, Tensor};
-use serde_json::Value as Json;
 
 /// A function with its options.
 #[derive(Debug, PartialEq)]
@@ -365,7 +365,7 @@ fn get_item(composer: &mut Composer, input: Wire, items: &Json) -> Result<Wire> 
                 left.push(length);
                 continue;
             }
-            Some(Json::Number(at)) => {
+            Some(at @ Json::Number(_)) => {
                 let at = at.as_i64().and_then(|at| from_end(at, length));
                 vec![at.ok_or_else(unsupported)?]
             }

@@ -11,8 +11,8 @@ use super::{
     preprocessing::Preprocessing,
     shaping::Shaping,
 };
+use crate::format::json::Value;
 use crate::{Activation, Error, LayerKind, Result, Rowwise, Tensor, layer::Noise};
-use serde_json::Value;
 
 /// A layer's class with its options.
 #[derive(Debug, PartialEq)]

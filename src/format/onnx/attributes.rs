@@ -25,6 +25,10 @@ const STRINGS: i32 = 8;
 
 impl<'a> Attributes<'a> {
     pub fn read(encoded: &[Bytes], files: &'a Files<'a>) -> Result<Self> {
+        // Each is looked for among all.
+        if encoded.len() > 64 {
+            return Err(Error::unsupported("more than 64 attributes"));
+        }
         let mut left: Vec<proto::Attribute> = Vec::with_capacity(encoded.len());
         for bytes in encoded {
             let attribute: proto::Attribute = decode(bytes, "an attribute")?;

@@ -5,6 +5,10 @@ use crate::{Binary, Elementwise, Error, Result, Rowwise, layer::broadcast, tenso
 
 /// Positions, row-major, of the values of a tensor of this shape that lie `steps` apart along its axes.
 pub(super) fn positions(shape: &[usize], steps: &[usize]) -> Result<Vec<usize>> {
+    // Where an axis has no length, the others may have any.
+    if element_count(shape)? == 0 {
+        return Ok(Vec::new());
+    }
     let mut positions = vec![0usize];
     for (&length, &step) in shape.iter().zip(steps) {
         let mut next = crate::tensor::reserve(positions.len().saturating_mul(length))?;
@@ -47,6 +51,10 @@ impl Constant {
             return Err(Error::shape(format!("position {index} of an axis of length {length}")));
         }
         let mut shape = self.shape.clone();
+        if self.data.len() == 0 {
+            shape[axis] = indices.len();
+            return Ok(Self { shape, data: self.data.clone() });
+        }
         let step = strides(&shape).get(axis).copied().unwrap_or(1);
         let rows = positions(&shape[..axis], &strides(&self.shape)[..axis])?;
         let inner = positions(&shape[axis + 1..], &strides(&self.shape)[axis + 1..])?;
@@ -87,7 +95,7 @@ impl Constant {
         if !all.iter().all(fits) {
             return Err(Error::shape(format!("shapes that cannot be joined along axis {axis}")));
         }
-        let rows = element_count(&shape[..axis])?;
+        let rows = if data.len() == 0 { 0 } else { element_count(&shape[..axis])? };
         let mut order = crate::tensor::reserve(data.len())?;
         for row in 0..rows {
             let mut start = 0;
@@ -125,6 +133,9 @@ impl Constant {
         let Some((&width, outer)) = self.shape.split_last() else {
             return Err(Error::shape(format!("{} needs an axis", function.name())));
         };
+        if width == 0 {
+            return self.without_values(function, outer);
+        }
         let new_width = function.output_width(width).unwrap_or(0);
         let shape = [outer, &[new_width]].concat();
         let join = match function {
@@ -139,17 +150,34 @@ impl Constant {
                 let (first, rest) = row.split_first()?;
                 rest.iter().try_fold(*first, |sum, size| integer(join, sum, *size))
             };
-            let rows: Option<Vec<Size>> = sizes.chunks(width.max(1)).map(total).collect();
+            let rows: Option<Vec<Size>> = sizes.chunks(width).map(total).collect();
             return Ok(Self { shape, data: Data::of_sizes(rows.ok_or_else(of_batch)?) });
         }
         let floats = self.data.floats()?;
         let mut out = crate::tensor::reserve(element_count(&shape)?)?;
-        for row in floats.chunks(width.max(1)) {
+        for row in floats.chunks(width) {
             let start = out.len();
             out.resize(start + new_width, 0.0);
             function.apply(row, out.get_mut(start..).unwrap_or_default());
         }
         Ok(Self { shape, data: Data::Floats(out) })
+    }
+
+    /// The sum or product of no values, of one row alone: what TensorFlow makes of the shape of a number.
+    fn without_values(&self, function: Rowwise, outer: &[usize]) -> Result<Self> {
+        let neutral = match function {
+            Rowwise::Sum => 0.0,
+            Rowwise::Product => 1.0,
+            _ => return Err(Error::shape(format!("the {} of no values", function.name()))),
+        };
+        if element_count(outer)? != 1 {
+            return Err(Error::unsupported("reduces a tensor without values"));
+        }
+        let data = match self.data.sizes() {
+            Some(_) => Data::Ints(vec![neutral as i64]),
+            None => Data::Floats(vec![neutral]),
+        };
+        Ok(Self { shape: [outer, &[1]].concat(), data })
     }
 
     /// A function of two constants; of whole numbers as ONNX defines it for those.

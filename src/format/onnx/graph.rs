@@ -98,6 +98,7 @@ impl Graph {
         if shape.len() > MAX_RANK || element_count(&shape)? == 0 {
             return Err(Error::unsupported(format!("computes a tensor of shape {shape:?}")));
         }
+        self.spend(kind.weights().iter().map(|(_, weights)| weights.data().len()).sum())?;
         self.layers.push(Layer::new(String::new(), kind));
         self.inputs.push(inputs);
         self.shapes.push(shape);
@@ -113,7 +114,6 @@ impl Graph {
         if let Some((_, layer)) = self.constants.get(&Rc::as_ptr(constant)) {
             return Ok(*layer);
         }
-        self.spend(constant.data.len())?;
         let layer = self.add(LayerKind::Constant { value: constant.tensor()? }, Vec::new())?;
         self.constants.insert(Rc::as_ptr(constant), (Rc::clone(constant), layer));
         Ok(layer)

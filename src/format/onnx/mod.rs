@@ -17,14 +17,13 @@
 mod attributes;
 mod fold;
 mod graph;
+mod input;
 mod ops;
 mod proto;
 mod read;
 mod tensor;
-#[cfg(test)]
-mod tests;
 mod value;
-pub mod write;
+pub(super) mod write;
 
 use crate::{Error, Model, Result, format::Files};
 use prost::bytes::Bytes;

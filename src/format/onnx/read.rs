@@ -4,13 +4,13 @@ use super::{
     at,
     attributes::Attributes,
     graph::Graph,
+    input::{self, Input},
     ops::Call,
     proto::{self, decode},
-    shared,
-    tensor::{self, DataType, MAX_RANK},
-    value::{Batch, Kind, Source, Value},
+    shared, tensor,
+    value::Value,
 };
-use crate::{Error, LayerKind, Model, Result, format::Files};
+use crate::{Error, Model, Result, format::Files, tensor::element_count};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,13 +30,6 @@ pub(super) struct File {
     /// The model's own operators: domain and name.
     functions: BTreeSet<(String, String)>,
     length: usize,
-}
-
-/// An input: its name, the kind of its values and its shape, as far as that is known.
-struct Input<'a> {
-    name: &'a str,
-    kind: Kind,
-    shape: Vec<Option<usize>>,
 }
 
 impl File {
@@ -110,11 +103,15 @@ impl File {
 
     /// The graph's inputs that are not constants.
     fn inputs(&self) -> Result<Vec<Input<'_>>> {
-        let mut inputs = Vec::new();
+        let mut inputs: Vec<Input> = Vec::new();
         for info in &self.graph.input {
             // Before IR version 4, constants are listed among the inputs.
             if !self.initializers.contains_key(&info.name) {
-                inputs.push(Input::read(info).map_err(|error| error.tensor(&info.name))?);
+                let mut input = Input::read(info).map_err(|error| error.tensor(&info.name))?;
+                if let ([_, width @ None], true) = (input.shape.as_mut_slice(), inputs.len() < 64) {
+                    *width = input::width(&info.name, &self.nodes, &self.initializers)?;
+                }
+                inputs.push(input);
             }
         }
         Ok(inputs)
@@ -179,13 +176,13 @@ impl File {
         batched: bool,
         single: bool,
     ) -> Result<Model> {
-        // Each weight may be turned and scaled a few times, and each value of a small file be repeated.
-        let budget = self.length.saturating_mul(4).saturating_add(1 << 21);
+        // Each weight may be read, turned and scaled a few times, and each value of a small file be repeated.
         let outside: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let budget = self.length.saturating_add(outside).saturating_mul(16).saturating_add(1 << 21);
         let names = self.nodes.iter().flat_map(|node| &node.output).chain(self.initializers.keys());
         let names: BTreeSet<String> =
             names.cloned().chain(self.graph.input.iter().map(|input| input.name.clone())).collect();
-        let mut graph = Graph::new(batched, single, names, budget.saturating_add(outside.saturating_mul(4)));
+        let mut graph = Graph::new(batched, single, names, budget);
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         for input in inputs {
             let value = input.add(&mut graph).map_err(|error| error.tensor(input.name))?;
@@ -204,7 +201,7 @@ impl File {
         let mut outputs = Vec::new();
         let mut taken = BTreeSet::new();
         for output in &self.graph.output {
-            let value = self.value(&output.name, files, &mut values)?;
+            let value = self.value(&output.name, files, &mut values, &mut graph)?;
             let layer = graph.output(&output.name, &value, &mut taken);
             outputs.push(layer.map_err(|error| error.tensor(&output.name))?);
         }
@@ -212,13 +209,21 @@ impl File {
     }
 
     /// A tensor that is computed already, or a constant.
-    fn value(&self, name: &str, files: &Files, values: &mut BTreeMap<String, Value>) -> Result<Value> {
+    fn value(
+        &self,
+        name: &str,
+        files: &Files,
+        values: &mut BTreeMap<String, Value>,
+        graph: &mut Graph,
+    ) -> Result<Value> {
         if let Some(value) = values.get(name) {
             return Ok(value.clone());
         }
         let bytes = self.initializers.get(name);
         let bytes = bytes.ok_or_else(|| Error::format("no node computes this tensor").tensor(name))?;
         let value = tensor::read(bytes, files)?;
+        // Many may lie in the same place of another file.
+        graph.spend(element_count(graph.shape(&value))?)?;
         values.insert(name.to_string(), value.clone());
         Ok(value)
     }
@@ -234,7 +239,7 @@ impl File {
         let (ml, version) = self.version(node)?;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
-            inputs.push(if name.is_empty() { None } else { Some(self.value(name, files, values)?) });
+            inputs.push(if name.is_empty() { None } else { Some(self.value(name, files, values, graph)?) });
         }
         let mut call = Call {
             op: &node.op_type,
@@ -285,41 +290,4 @@ impl File {
 fn label(node: &proto::Node) -> &str {
     let first = node.output.iter().find(|output| !output.is_empty());
     if node.name.is_empty() { first.map_or("", String::as_str) } else { &node.name }
-}
-
-impl<'a> Input<'a> {
-    fn read(info: &'a proto::ValueInfo) -> Result<Self> {
-        let kind = info.kind.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let tensor = kind.ok_or_else(|| Error::unsupported("an input that is no tensor"))?;
-        let kind = DataType::of(tensor.elem_type.into())?.kind;
-        if kind == Kind::Text {
-            return Err(Error::unsupported("an input of strings; nearside computes with numbers"));
-        }
-        let shape = tensor.shape.as_ref();
-        let shape = shape.ok_or_else(|| {
-            Error::unsupported("the file does not give this input's shape; export it with one")
-        })?;
-        if shape.dim.len() > MAX_RANK {
-            return Err(Error::format("an input of more than 32 axes"));
-        }
-        // 0 and −1 are how some tools write that a length is open.
-        let length =
-            |dim: &proto::Dimension| usize::try_from(dim.dim_value?).ok().filter(|&length| length > 0);
-        Ok(Self { name: &info.name, kind, shape: shape.dim.iter().map(length).collect() })
-    }
-
-    fn add(&self, graph: &mut Graph) -> Result<Value> {
-        let batch = if graph.batched { Batch::First } else { Batch::None };
-        let sample = self.shape.get(batch.extra_axes()..).unwrap_or_default();
-        let shape: Option<Vec<usize>> = sample.iter().copied().collect();
-        let shape = shape.ok_or_else(|| {
-            Error::unsupported(
-                "the file leaves a length of this input open, besides the first; export it with that length fixed",
-            )
-        })?;
-        let layer = graph.add(LayerKind::Input { shape }, Vec::new())?;
-        let value = Value { source: Source::Layer(layer), kind: self.kind, batch };
-        graph.name_layers(layer, &[(self.name.to_string(), value.clone())]);
-        Ok(value)
-    }
 }

@@ -148,8 +148,9 @@ impl Value {
 
     /// One known number.
     pub fn number(&self, what: &str) -> Result<f32> {
-        match self.required(what)?.data.floats()?[..] {
-            [number] => Ok(number),
+        let data = &self.required(what)?.data;
+        match data.len() {
+            1 => Ok(data.floats()?.first().copied().unwrap_or_default()),
             _ => Err(Error::format(format!("{what} is not one number"))),
         }
     }

@@ -49,7 +49,8 @@ pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
     let shapes = Shapes(file.left().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect());
     let Some(config) = config else { return Err(suggest::without_architecture(&shapes)) };
     let value = Value::parse(config.as_bytes(), CONFIG)?;
-    if matches!(&value, Value::Object(fields) if fields.iter().any(|(name, _)| name == "class_name")) {
+    if matches!(&value, Value::Object(object) if object.fields().iter().any(|(name, _)| name == "class_name"))
+    {
         let names = shapes.names().cloned().collect();
         return keras::read_named(config, None, names, &mut |name| file.take(name));
     }

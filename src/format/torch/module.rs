@@ -58,7 +58,7 @@ impl Module {
     /// Reads a class, or `{"type": CLASS, …}`.
     pub(super) fn new(value: Value, index: usize, prefix: Option<&str>) -> Result<Self> {
         let (class, mut options) = match value {
-            Value::Text(class) => (class, Object::new(Value::Object(Vec::new()), "")?),
+            Value::String(class) => (class, Object::default()),
             value => {
                 let mut options = Object::new(value, "a module in 'config'")?;
                 (options.string("type")?, options)
@@ -67,7 +67,7 @@ impl Module {
         // As users import it.
         let class = class.rsplit('.').next().unwrap_or_default().to_string();
         let (path, origin) = match (options.take_optional("name"), prefix) {
-            (Some(Value::Text(name)), _) => (name, Origin::Name),
+            (Some(Value::String(name)), _) => (name, Origin::Name),
             (Some(_), _) => return Err(Error::format(format!("the name of module {index} is not a string"))),
             (None, Some(prefix)) => (format!("{prefix}{index}"), Origin::Position),
             (None, None) => (index.to_string(), Origin::Nothing),
@@ -271,8 +271,8 @@ impl Weights<'_, '_> {
     fn gelu(&mut self) -> Result<Activation> {
         let name = match self.module.options.take_optional("approximate") {
             None => "gelu",
-            Some(Value::Text(text)) if text == "none" => "gelu",
-            Some(Value::Text(text)) if text == "tanh" => "gelu_tanh",
+            Some(Value::String(text)) if text == "none" => "gelu",
+            Some(Value::String(text)) if text == "tanh" => "gelu_tanh",
             Some(_) => return Err(Error::format("GELU's 'approximate' is neither 'none' nor 'tanh'")),
         };
         Activation::from_name(name).ok_or_else(|| Error::unsupported("GELU is not supported"))
@@ -301,7 +301,7 @@ impl Weights<'_, '_> {
     /// Normalizes over the last axis alone.
     fn normalized_shape(&mut self, shape: &[usize]) -> Result<()> {
         let axes = match self.module.options.take_optional("normalized_shape") {
-            Some(Value::List(axes)) => axes,
+            Some(Value::Array(axes)) => axes,
             Some(axis) => vec![axis],
             None => return Ok(()),
         };

@@ -62,7 +62,7 @@ fn config(shapes: &Shapes) -> Result<Value, String> {
     let input = if *class == "Linear" { weight.get(1) } else { weight.first() };
     let input: Vec<usize> = input.copied().into_iter().collect();
     let layers = by_position(&modules, prefix(shapes)).unwrap_or_else(|| by_name(&modules));
-    Ok(Value::object([("input", Value::sizes(&input)), ("layers", Value::List(layers))]))
+    Ok(Value::object([("input", Value::sizes(&input)), ("layers", Value::Array(layers))]))
 }
 
 /// The class that has these weights.

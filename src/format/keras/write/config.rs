@@ -4,7 +4,7 @@ use super::{
     graph::{Graph, KerasLayer, Reference, with_batch},
     layer::is_merge,
 };
-use crate::format::json::Value;
+use crate::format::json::{Object, Value};
 
 /// In which words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Dialect {
 /// The configuration of a model.
 pub fn config(name: &str, graph: &Graph, dialect: Dialect) -> Value {
     let layers = graph.layers.iter().map(|layer| layer_config(graph, layer, dialect)).collect();
-    let mut config = vec![("name", Value::from(name)), ("layers", Value::List(layers))];
+    let mut config = vec![("name", Value::from(name)), ("layers", Value::Array(layers))];
     let (class, module) = match graph.is_chain() {
         true => ("Sequential", "keras"),
         // The one class that Keras does not name by its public place.
@@ -28,7 +28,7 @@ pub fn config(name: &str, graph: &Graph, dialect: Dialect) -> Value {
         // A single one stands for itself: in a list, Keras warns of every input that is not in a list.
         let ends = |ends: &[Reference]| match ends {
             [end] => reference(graph, *end),
-            _ => Value::List(ends.iter().map(|&end| reference(graph, end)).collect()),
+            _ => Value::Array(ends.iter().map(|&end| reference(graph, end)).collect()),
         };
         config.extend([("input_layers", ends(&graph.inputs)), ("output_layers", ends(&graph.outputs))]);
     }
@@ -50,12 +50,14 @@ fn layer_config(graph: &Graph, layer: &KerasLayer, dialect: Dialect) -> Value {
     let built_on = layer.calls.first().and_then(|call| call.inputs.first());
     if let (Some(&input), Dialect::Keras3, false) = (built_on, dialect, layer.weights.is_empty()) {
         let shape = Value::object([("input_shape", with_batch(&graph.call(input).shape))]);
-        fields.push(("build_config".to_string(), shape));
+        fields.fields_mut().push(("build_config".to_string(), shape));
     }
     if !graph.is_chain() {
         let calls = layer.calls.iter().filter(|call| !call.inputs.is_empty());
         let calls = calls.map(|call| node(graph, &call.inputs, is_merge(layer.class), dialect)).collect();
-        fields.extend([("name".to_string(), name), ("inbound_nodes".to_string(), Value::List(calls))]);
+        fields
+            .fields_mut()
+            .extend([("name".to_string(), name), ("inbound_nodes".to_string(), Value::Array(calls))]);
     }
     entry
 }
@@ -77,17 +79,17 @@ fn to_object(fields: Vec<(&str, Value)>) -> Value {
 fn node(graph: &Graph, inputs: &[Reference], is_list: bool, dialect: Dialect) -> Value {
     if dialect == Dialect::Legacy {
         let tensor = |&input: &Reference| match reference(graph, input) {
-            Value::List(mut items) => {
-                items.push(Value::Object(vec![]));
-                Value::List(items)
+            Value::Array(mut items) => {
+                items.push(Value::Object(Object::default()));
+                Value::Array(items)
             }
             other => other,
         };
-        return Value::List(inputs.iter().map(tensor).collect());
+        return Value::Array(inputs.iter().map(tensor).collect());
     }
     let tensors = inputs.iter().map(|&input| tensor(graph, input)).collect();
-    let arguments = if is_list { vec![Value::List(tensors)] } else { tensors };
-    Value::object([("args", Value::List(arguments)), ("kwargs", Value::Object(vec![]))])
+    let arguments = if is_list { vec![Value::Array(tensors)] } else { tensors };
+    Value::object([("args", Value::Array(arguments)), ("kwargs", Value::Object(Object::default()))])
 }
 
 fn tensor(graph: &Graph, input: Reference) -> Value {
@@ -101,5 +103,5 @@ fn tensor(graph: &Graph, input: Reference) -> Value {
 
 /// `[layer, node, tensor]`
 fn reference(graph: &Graph, (layer, call): Reference) -> Value {
-    Value::List(vec![graph.layers[layer].name.as_str().into(), call.into(), 0usize.into()])
+    Value::Array(vec![graph.layers[layer].name.as_str().into(), call.into(), 0usize.into()])
 }

@@ -6,11 +6,7 @@ use crate::{
     Activation, Binary, Error, Layer, LayerKind, Model, Node, Result, Rowwise, Tensor,
     format::{container::Dtype, json::Value, names::Names, stored::Stored},
 };
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 /// A layer, and where it is called.
 pub struct KerasLayer<'a> {
@@ -92,50 +88,57 @@ impl<'a> Graph<'a> {
     fn sort(&mut self) {
         let Search { found, finished } = self.search();
         let mut layer_depths = vec![0; self.layers.len()];
-        let mut call_depths = BTreeMap::new();
-        for &call in finished.iter().rev() {
-            let depth = layer_depths[call.0].max(call_depths.get(&call).copied().unwrap_or(0));
-            layer_depths[call.0] = depth;
-            call_depths.insert(call, depth);
-            for &input in &self.call(call).inputs {
-                let deeper = call_depths.entry(input).or_insert(0);
+        let mut call_depths = self.of_each_call();
+        for &(layer, call) in finished.iter().rev() {
+            let depth = layer_depths[layer].max(call_depths[layer][call]);
+            layer_depths[layer] = depth;
+            for &(layer, call) in &self.call((layer, call)).inputs {
+                let deeper = &mut call_depths[layer][call];
                 *deeper = (*deeper).max(depth + 1);
             }
         }
         // Inputs that lead nowhere are never found, and come first among the last.
-        let mut order: Vec<usize> = (0..self.layers.len()).collect();
-        order.sort_by_key(|&layer| (Reverse(layer_depths[layer]), found[layer]));
-        let mut place = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(index, &layer)| place[layer] = index);
+        let deepest = layer_depths.iter().copied().max().unwrap_or(0);
+        let mut queue = BinaryHeap::new();
+        for (layer, depth) in layer_depths.iter().enumerate() {
+            queue.push(Reverse((deepest - depth, found[layer], layer)));
+        }
         let mut layers: Vec<_> = std::mem::take(&mut self.layers).into_iter().map(Some).collect();
-        self.layers = order.iter().filter_map(|&layer| layers[layer].take()).collect();
+        let mut place = vec![0; layers.len()];
+        while let Some(Reverse((_, _, layer))) = queue.pop() {
+            place[layer] = self.layers.len();
+            self.layers.extend(layers[layer].take());
+        }
         let calls = self.layers.iter_mut().flat_map(|layer| &mut layer.calls);
-        let references = calls.flat_map(|call| &mut call.inputs);
-        references
-            .chain(&mut self.inputs)
-            .chain(&mut self.outputs)
-            .for_each(|(layer, _)| *layer = place[*layer]);
+        calls.for_each(|call| renumber(&mut call.inputs, &place));
+        renumber(&mut self.inputs, &place);
+        renumber(&mut self.outputs, &place);
+    }
+
+    /// A zero for each call of each layer.
+    fn of_each_call(&self) -> Vec<Vec<usize>> {
+        self.layers.iter().map(|layer| vec![0; layer.calls.len()]).collect()
     }
 
     fn search(&self) -> Search {
-        let mut search = Search { found: vec![None; self.layers.len()], finished: Vec::new() };
-        let (mut begun, mut count) = (BTreeSet::new(), 0);
+        let mut search = Search { found: vec![0; self.layers.len()], finished: Vec::new() };
+        let (mut begun, mut count) = (self.of_each_call(), 0);
         for &output in &self.outputs {
             // Calls, and how many of their inputs were followed: deep graphs would exhaust the stack.
             let mut path = vec![(output, 0)];
-            while let Some((call, followed)) = path.pop() {
+            while let Some(((layer, call), followed)) = path.pop() {
                 if followed == 0 {
-                    if !begun.insert(call) {
+                    if std::mem::replace(&mut begun[layer][call], 1) == 1 {
                         continue;
                     }
-                    if search.found[call.0].is_none() {
-                        search.found[call.0] = Some(count);
-                        count += 1;
+                    count += 1;
+                    if search.found[layer] == 0 {
+                        search.found[layer] = count;
                     }
                 }
-                match self.call(call).inputs.get(followed) {
-                    Some(&input) => path.extend([(call, followed + 1), (input, 0)]),
-                    None => search.finished.push(call),
+                match self.call((layer, call)).inputs.get(followed) {
+                    Some(&input) => path.extend([((layer, call), followed + 1), (input, 0)]),
+                    None => search.finished.push((layer, call)),
                 }
             }
         }
@@ -143,10 +146,14 @@ impl<'a> Graph<'a> {
     }
 }
 
+fn renumber(references: &mut [Reference], place: &[usize]) {
+    references.iter_mut().for_each(|(layer, _)| *layer = place[*layer]);
+}
+
 /// A depth-first search from the outputs.
 struct Search {
-    /// For each layer, how many were found before it.
-    found: Vec<Option<usize>>,
+    /// For each layer, the number of the call by which it was found, from 1; 0 if it was not.
+    found: Vec<usize>,
     /// The calls, each behind those it takes its inputs from.
     finished: Vec<Reference>,
 }
@@ -312,7 +319,7 @@ impl<'a> Builder<'a> {
 /// A shape with the batch, which may have any length, in front.
 pub fn with_batch(shape: &[usize]) -> Value {
     let axes = shape.iter().map(|&axis| Value::from(axis));
-    Value::List(std::iter::once(Value::Null).chain(axes).collect())
+    Value::Array(std::iter::once(Value::Null).chain(axes).collect())
 }
 
 /// The name, if TensorFlow takes it, else one like it: what it does not take becomes an underscore.

@@ -91,7 +91,7 @@ impl Writer {
         let (start, tensor) = (self.file.len(), &stored.tensor);
         let datatype = match &stored.values {
             Values::F32 => {
-                self.file.extend(tensor.data().iter().flat_map(|value| value.to_le_bytes()));
+                tensor.data().iter().for_each(|value| self.file.extend_from_slice(&value.to_le_bytes()));
                 // Sign at bit 31; all 32 bits; exponent and mantissa: where, how long; bias.
                 [0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0]
             }
@@ -213,7 +213,7 @@ fn link(name: &str, address: u64) -> Result<Vec<u8>> {
 /// IV.A.2.b, version 1: the length of each axis; a single value where there is none.
 fn dataspace(shape: &[usize]) -> Vec<u8> {
     let mut bytes = vec![1, shape.len() as u8, 0, 0, 0, 0, 0, 0];
-    bytes.extend(shape.iter().flat_map(|&axis| (axis as u64).to_le_bytes()));
+    shape.iter().for_each(|&axis| bytes.extend((axis as u64).to_le_bytes()));
     bytes
 }
 

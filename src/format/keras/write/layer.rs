@@ -120,7 +120,7 @@ pub fn parts<'a>(
         }
         LayerKind::Discretization { boundaries } => {
             let boundaries = boundaries.data().iter().map(|&boundary| number(boundary));
-            config.push(("bin_boundaries", Value::List(boundaries.collect::<Result<_>>()?)));
+            config.push(("bin_boundaries", Value::Array(boundaries.collect::<Result<_>>()?)));
             config.push(("output_mode", "int".into()));
         }
         LayerKind::Combine(
@@ -234,7 +234,7 @@ pub fn number(value: f32) -> Result<Value> {
 pub fn numbers(values: &[f32]) -> Result<Value> {
     match values {
         [one] => number(*one),
-        _ => values.iter().map(|&value| number(value)).collect::<Result<_>>().map(Value::List),
+        _ => values.iter().map(|&value| number(value)).collect::<Result<_>>().map(Value::Array),
     }
 }
 

@@ -5,11 +5,9 @@ mod config;
 mod graph;
 mod hdf5;
 mod layer;
-
-#[cfg(test)]
-mod tests;
 mod zip;
 
+use super::saved::snake_case;
 use crate::{
     Error, Model, Result,
     format::{container::Dtype, json::Value, stored::Stored},
@@ -17,7 +15,6 @@ use crate::{
 use config::Dialect;
 use graph::{Graph, valid_name};
 use hdf5::{Attribute, Group};
-use std::collections::BTreeMap;
 
 /// The Keras that these formats are of: some names have another meaning in Keras 2.
 const KERAS_VERSION: &str = "3.15.1";
@@ -68,13 +65,13 @@ pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let metadata = Value::object([("keras_version", KERAS_VERSION.into())]).to_text();
     let is_chain = graph.is_chain();
     let mut layers = Group::default();
-    let mut counts = BTreeMap::new();
+    let mut classes: Vec<&str> = Vec::new();
     for layer in graph.layers.into_iter().skip(usize::from(is_chain)) {
         // Numbered by class, whatever the layers' names.
-        let class = snake_case(layer.class);
-        let count = counts.entry(layer.class).or_insert(0usize);
-        let path = if *count == 0 { class } else { format!("{class}_{count}") };
-        *count += 1;
+        let count = classes.iter().filter(|&&class| class == layer.class).count();
+        let number = if count == 0 { String::new() } else { format!("_{count}") };
+        classes.push(layer.class);
+        let path = snake_case(layer.class) + &number;
         let datasets = layer.weights.into_iter().enumerate();
         let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
         layers.groups.push((path, vars(&layer.name, datasets)));
@@ -94,23 +91,6 @@ fn vars<'a>(name: &str, datasets: Vec<(String, Stored<'a>)>) -> Group<'a> {
     let attributes = vec![("name".to_string(), Attribute::Text(name.to_string()))];
     let vars = Group { attributes, datasets, ..Group::default() };
     Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }
-}
-
-/// As Keras makes a path of a class name (`to_snake_case` in its `naming.py`): `PReLU` is `p_re_lu`.
-fn snake_case(class: &str) -> String {
-    let bytes = class.as_bytes();
-    let is_lower =
-        |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase);
-    let mut name = String::new();
-    for (index, letter) in class.char_indices() {
-        let starts_word =
-            letter.is_ascii_uppercase() && (is_lower(index.checked_sub(1)) || is_lower(Some(index + 1)));
-        if starts_word && index > 0 {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
 }
 
 fn graph(model: &Model, dtype: Dtype, dialect: Dialect) -> Result<Graph<'_>> {

@@ -1,6 +1,6 @@
 //! Writes zip archives of uncompressed members ([APPNOTE 6.3](https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT)).
 
-use crate::{Error, Result};
+use crate::{Error, Result, format::crc32::crc32};
 
 /// 1 January 1980, the first there is: the same model gives the same bytes.
 const DATE: u16 = 1 << 5 | 1;
@@ -19,7 +19,7 @@ pub fn write(members: &[(&str, &[u8])]) -> Result<Vec<u8>> {
         // What is the same here and in the directory, 4.3.7: version 2.0, no flags, stored, time and date.
         let mut about = vec![20, 0, 0, 0, 0, 0, 0, 0];
         about.extend(DATE.to_le_bytes());
-        for number in [rawzip::crc32(bytes), size, size, name.len() as u32] {
+        for number in [crc32(bytes), size, size, name.len() as u32] {
             about.extend(number.to_le_bytes());
         }
         file.extend(b"PK\x03\x04");

@@ -8,7 +8,6 @@ use crate::{
         tensor::DataType,
         value::{Batch, Constant, Data, Kind, Source, Value},
     },
-    tensor::element_count,
 };
 use std::rc::Rc;
 
@@ -198,6 +197,7 @@ pub(super) fn cast(call: &mut Call, graph: &mut Graph) -> Result<Value> {
 
 /// The values as those of another kind.
 pub(super) fn converted(graph: &mut Graph, value: &Value, kind: Kind) -> Result<Value> {
+    graph.spend(value.known().map_or(0, |constant| constant.data.len()))?;
     let result = match (value.kind, kind) {
         (from, to) if from == to => return Ok(value.clone()),
         (Kind::Text, _) | (_, Kind::Text) => {
@@ -293,8 +293,6 @@ pub(super) fn as_batched(graph: &mut Graph, value: &Value, batch: Batch) -> Resu
     if batch == Batch::None {
         return Ok(value.clone());
     }
-    let count = element_count(graph.shape(value))?;
-    graph.spend(count)?;
     let tensor: Tensor = value.tensor("the constant")?;
     let layer = graph.add(LayerKind::Constant { value: tensor }, Vec::new())?;
     Ok(Value { source: Source::Layer(layer), kind: value.kind, batch })

@@ -15,7 +15,6 @@ use crate::{
 pub(super) fn dense(graph: &mut Graph, x: &Value, kernel: &Value, bias: Option<Tensor>) -> Result<Value> {
     graph.axis(x, -1)?;
     let kernel = kernel.tensor("the kernel")?;
-    graph.spend(kernel.data().len())?;
     graph.apply(LayerKind::Dense { kernel, bias, activation: Activation::LINEAR }, x)
 }
 

@@ -136,7 +136,6 @@ pub(super) fn named(graph: &mut Graph, indices: &Value, values: &Data) -> Result
         return Ok(indices.clone().of_kind(kind));
     }
     let table = Tensor::new(vec![values.len(), 1], values.floats()?)?;
-    graph.spend(values.len())?;
     let shape = graph.shape(indices).to_vec();
     let rows = graph.apply(LayerKind::Embedding { table }, indices)?;
     Ok(graph.reshape(&rows, &shape)?.of_kind(kind))
@@ -177,6 +176,7 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
         call.attributes.any_float("default_float", -0.0)?,
     );
     let default = call.attributes.tensor("default_tensor")?;
+    let has_default = text.is_some() || default.is_some();
     let default = match (default, &values) {
         (Some(default), _) => default.required("the default")?.data.clone(),
         (None, Data::Texts(_)) => Data::Texts(vec![text.unwrap_or_else(|| "_Unused".to_string())]),
@@ -185,6 +185,13 @@ fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     };
     if value.kind == Kind::Text || matches!(keys, Data::Texts(_)) {
         return Err(Error::unsupported("encodes strings; nearside's inputs are numbers"));
+    }
+    let in_order = |keys: &[i64]| keys.iter().enumerate().all(|(i, &key)| key == i as i64);
+    if let (Data::Ints(ints), Data::Texts(_), false) = (&keys, &values, has_default)
+        && in_order(ints)
+    {
+        // Nobody counts on a name for what is no class.
+        return named(graph, &value, &values);
     }
     // The position of the key, or the one behind the last: where what is true for the first time is.
     let hits = equals(graph, &value, &Value::constant(vec![keys.len()], keys))?;

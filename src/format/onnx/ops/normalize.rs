@@ -64,6 +64,10 @@ pub(super) fn batch(call: &mut Call, graph: &mut Graph) -> Result<Vec<Value>> {
     let epsilon = call.attributes.float("epsilon", 1e-5)?;
     let momentum = call.attributes.float("momentum", 0.9)?;
     call.attributes.only("spatial", 1)?;
+    if call.version < 14 && call.wanted.len() > 1 {
+        // Before there was an attribute for it, more outputs than one told.
+        return Err(Error::unsupported("works as in training; export the model for inference"));
+    }
     let axis = graph.axis(value, 1)?;
     if call.attributes.flag("training_mode")? {
         return training(graph, &all, axis, epsilon, momentum);

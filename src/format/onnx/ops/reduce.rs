@@ -2,10 +2,10 @@
 
 use super::Call;
 use crate::{
-    Binary, Elementwise, Result, Rowwise,
+    Binary, Elementwise, LayerKind, Result, Rowwise, Tensor,
     format::onnx::{
         graph::Graph,
-        value::{Kind, Value},
+        value::{Kind, Source, Value},
     },
     tensor::element_count,
 };
@@ -89,7 +89,13 @@ pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
             return log_sum_exp(graph, &before, &axes, keep);
         }
         let rows = Rows::along(graph, &before, &axes)?;
-        let result = graph.rowwise(&rows.value, function)?;
+        let result = match exceeded(graph, &rows.value).filter(|_| function == Rowwise::Sum) {
+            Some((layer, boundaries)) => {
+                let x = Value { source: Source::Layer(layer), ..before.clone() };
+                graph.apply(LayerKind::Discretization { boundaries }, &x)?
+            }
+            None => graph.rowwise(&rows.value, function)?,
+        };
         rows.reduced(graph, &result, keep)?
     };
     match call.op {
@@ -97,6 +103,20 @@ pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
         "ReduceLogSum" => graph.unary(&result, Elementwise::Log),
         _ => Ok(result),
     }
+}
+
+/// What is compared with boundaries of which a sum counts how many it exceeds: that is a discretization, and what it
+/// gives may be an index.
+fn exceeded(graph: &Graph, rows: &Value) -> Option<(usize, Tensor)> {
+    let Source::Layer(layer) = rows.source else { return None };
+    let (LayerKind::Combine(Binary::GreaterEqual), &[column, boundaries]) = graph.call(layer)? else {
+        return None;
+    };
+    let (LayerKind::Constant { value }, _) = graph.call(boundaries)? else { return None };
+    let (LayerKind::Reshape { shape }, &[x]) = graph.call(column)? else { return None };
+    let sorted = value.data().windows(2).all(|pair| pair.first() <= pair.last());
+    let fits = shape.split_last() == Some((&1, graph.layer_shape(x))) && value.shape().len() == 1;
+    (sorted && fits).then(|| (x, value.clone()))
 }
 
 /// The sample's axes of these: all where there are none.

@@ -155,7 +155,6 @@ fn look_up(graph: &mut Graph, table: &Value, axis: i64, indices: &Value) -> Resu
         return super::ml::named(graph, indices, &rows.data);
     }
     let matrix = graph.reshape(table, &[count, element_count(row)?])?;
-    graph.spend(rows.data.len())?;
     let found = graph.apply(LayerKind::Embedding { table: matrix.tensor("the table")? }, indices)?;
     let mut shape = graph.shape(&found).to_vec();
     shape.pop();

@@ -5,6 +5,7 @@ use crate::{
     Error, LayerKind, Result,
     format::onnx::{
         graph::{Graph, across_batch, normalized},
+        tensor::MAX_RANK,
         value::{Batch, Data, Kind, Size, Value},
     },
     tensor::{element_count, reserve},
@@ -70,6 +71,10 @@ pub(super) fn reshaped(
     let open = lengths.len() - known.len();
     let rest = count.checked_div(element_count(&known)?).unwrap_or(0);
     let shape: Vec<usize> = lengths.iter().map(|length| length.unwrap_or(rest)).collect();
+    if batched && open < 2 && element_count(&shape)? != count {
+        // It would take values of other samples.
+        return Err(across_batch());
+    }
     if open > 1 || element_count(&shape)? != count {
         return Err(Error::shape(format!("{:?} cannot be reshaped to {known:?}", graph.shape(value))));
     }
@@ -141,6 +146,9 @@ pub(super) fn unsqueeze(call: &mut Call, graph: &mut Graph) -> Result<Value> {
     let axes = call.ints("axes", 1)?.ok_or_else(|| Error::format("no axes are given"))?;
     let mut old = sizes(graph, &value).into_iter();
     let rank = old.len() + axes.len();
+    if rank > MAX_RANK {
+        return Err(Error::shape("more than 32 axes"));
+    }
     let axes: Vec<usize> = axes.iter().map(|&axis| normalized(axis, rank)).collect::<Result<_>>()?;
     let mut wanted = Vec::new();
     for axis in 0..rank {

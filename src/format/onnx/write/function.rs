@@ -306,7 +306,7 @@ impl Graph {
 
     /// The rows' results, an axis of length 1.
     fn reduced(&mut self, op: &'static str, x: &str) -> String {
-        self.with(op, &[x], vec![ints("axes", [-1]), int("keepdims", 1)])
+        self.with(op, &[x], vec![ints("axes", &[-1]), int("keepdims", 1)])
     }
 
     /// Of the values in descending order, the first k are kept for the largest k with 1 + k · xₖ above their sum; all

@@ -2,10 +2,10 @@
 
 use super::message::Message;
 use crate::format::{
+    container::f32_bytes,
     names::Names,
     stored::{Stored, Values},
 };
-use std::collections::BTreeMap;
 
 /// Numbers of types in `TensorProto.DataType`.
 pub const FLOAT: i64 = 1;
@@ -22,14 +22,21 @@ struct Node {
     attributes: Vec<Message>,
 }
 
+struct Constant {
+    name: String,
+    dtype: i64,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
 /// What is known of the file so far.
 #[derive(Default)]
 pub struct Graph {
     pub names: Names,
     nodes: Vec<Node>,
     initializers: Vec<Message>,
-    /// Constants by what they hold, so that each is there once.
-    constants: BTreeMap<(i64, Vec<i64>, Vec<u8>), String>,
+    /// What constants hold, so that each is there once.
+    constants: Vec<Constant>,
     /// The layer that the next nodes belong to.
     pub layer: String,
 }
@@ -65,18 +72,23 @@ impl Graph {
         [first, second]
     }
 
-    /// The value under the name given: by renaming the last node's result if it is that, else by another node.
-    pub fn called(&mut self, value: String, name: String) -> String {
+    /// The value under the name given: by renaming the result of the last node if it is that, else by another node.
+    pub fn called(&mut self, value: &str, name: String) -> String {
         match self.nodes.last_mut() {
-            Some(node) if node.outputs == [value.as_str()] => node.outputs = vec![name.clone()],
-            _ => self.nodes.push(Node {
-                op: "Identity",
-                inputs: vec![value],
-                outputs: vec![name.clone()],
-                attributes: vec![],
-            }),
+            Some(node) if node.outputs == [value] => node.outputs = vec![name.clone()],
+            _ => self.copied(value, name.clone()),
         }
         name
+    }
+
+    /// A node that gives a value again under the name given.
+    pub fn copied(&mut self, value: &str, name: String) {
+        self.nodes.push(Node {
+            op: "Identity",
+            inputs: vec![value.to_string()],
+            outputs: vec![name],
+            attributes: vec![],
+        });
     }
 
     /// A number.
@@ -95,7 +107,7 @@ impl Graph {
     /// A list of numbers.
     pub fn list(&mut self, name: &str, values: &[f32]) -> String {
         let name = format!("{}/{name}", self.layer);
-        self.constant(&name, FLOAT, &[values.len()], &float_bytes(values))
+        self.constant(&name, FLOAT, &[values.len()], &f32_bytes(values))
     }
 
     /// A whole number.
@@ -105,18 +117,24 @@ impl Graph {
 
     /// A list of whole numbers.
     pub fn ints(&mut self, values: &[i64]) -> String {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut bytes = Vec::new();
+        values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
         self.constant("constant", INT64, &[values.len()], &bytes)
     }
 
     fn constant(&mut self, name: &str, dtype: i64, shape: &[usize], bytes: &[u8]) -> String {
-        let key = (dtype, shape.iter().map(|&axis| axis as i64).collect(), bytes.to_vec());
-        if let Some(name) = self.constants.get(&key) {
-            return name.clone();
+        let is_it = |known: &&Constant| known.dtype == dtype && known.shape == shape && known.bytes == bytes;
+        if let Some(known) = self.constants.iter().find(is_it) {
+            return known.name.clone();
         }
         let name = self.names.unique(name);
         self.initializer(&name, dtype, shape, bytes);
-        self.constants.insert(key, name.clone());
+        self.constants.push(Constant {
+            name: name.clone(),
+            dtype,
+            shape: shape.to_vec(),
+            bytes: bytes.to_vec(),
+        });
         name
     }
 
@@ -126,7 +144,7 @@ impl Graph {
         let shape = tensor.shape();
         let (dtype, bytes) = match values {
             Values::F32 => {
-                self.initializer(&name, FLOAT, shape, &float_bytes(tensor.data()));
+                self.initializer(&name, FLOAT, shape, &f32_bytes(tensor.data()));
                 return name;
             }
             Values::F16(bytes) => (FLOAT16, bytes),
@@ -137,68 +155,83 @@ impl Graph {
         let result = match values {
             Values::Int8 { scale, .. } => {
                 let factors = self.names.unique(&format!("{name}/scale"));
-                self.initializer(&factors, FLOAT, &[scale.len()], &float_bytes(scale));
+                self.initializer(&factors, FLOAT, &[scale.len()], &f32_bytes(scale));
                 let axis = vec![int("axis", shape.len() as i64 - 1)];
                 self.with("DequantizeLinear", &[&kept, &factors], axis)
             }
             _ => self.with("Cast", &[&kept], vec![int("to", FLOAT)]),
         };
-        self.called(result, name)
+        self.called(&result, name)
     }
 
-    /// `TensorProto`
     fn initializer(&mut self, name: &str, dtype: i64, shape: &[usize], bytes: &[u8]) {
-        let dims = shape.iter().map(|&axis| Message::default().int(1, axis as i64));
-        self.initializers.push(Message::default().all(dims).int(2, dtype).bytes(8, name).bytes(9, bytes));
+        // `TensorProto`
+        let mut tensor = Message::default();
+        for &axis in shape {
+            tensor.int(1, axis as i64);
+        }
+        tensor.int(2, dtype);
+        tensor.text(8, name);
+        tensor.bytes(9, bytes);
+        self.initializers.push(tensor);
     }
 
-    /// The nodes and tensors as fields of `GraphProto`, and whether a node is of the domain `ai.onnx.ml`.
-    pub fn finish(self) -> (Message, bool) {
-        let uses_ml = self.nodes.iter().any(|node| ML.contains(&node.op));
-        let nodes = self.nodes.into_iter().map(|node| {
+    /// Adds the nodes and tensors to a `GraphProto`; says whether a node is of the domain `ai.onnx.ml`.
+    pub fn finish(self, graph: &mut Message) -> bool {
+        let mut uses_ml = false;
+        for Node { op, inputs, outputs, attributes } in &self.nodes {
             // `NodeProto`
-            let inputs = node.inputs.iter().map(|input| Message::default().bytes(1, input));
-            let outputs = node.outputs.iter().map(|output| Message::default().bytes(2, output));
-            let name = node.outputs.first().map_or("", String::as_str);
-            let mut message = Message::default().all(inputs).all(outputs).bytes(3, name).bytes(4, node.op);
-            message =
-                message.all(node.attributes.iter().map(|attribute| Message::default().message(5, attribute)));
-            let message = if ML.contains(&node.op) { message.bytes(7, ML_DOMAIN) } else { message };
-            Message::default().message(1, &message)
-        });
-        let fields = Message::default().all(nodes);
-        let tensors = self.initializers.iter().map(|tensor| Message::default().message(5, tensor));
-        (fields.all(tensors), uses_ml)
+            let mut node = Message::default();
+            inputs.iter().for_each(|input| node.text(1, input));
+            outputs.iter().for_each(|output| node.text(2, output));
+            node.text(3, outputs.first().map_or("", String::as_str));
+            node.text(4, op);
+            attributes.iter().for_each(|attribute| node.message(5, attribute));
+            if ML.contains(op) {
+                node.text(7, ML_DOMAIN);
+                uses_ml = true;
+            }
+            graph.message(1, &node);
+        }
+        self.initializers.iter().for_each(|tensor| graph.message(5, tensor));
+        uses_ml
     }
-}
-
-fn float_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 pub const ML_DOMAIN: &str = "ai.onnx.ml";
 
 /// `AttributeProto`, with the number of its type.
 fn attribute(name: &str, kind: i64) -> Message {
-    Message::default().bytes(1, name).int(20, kind)
+    let mut attribute = Message::default();
+    attribute.text(1, name);
+    attribute.int(20, kind);
+    attribute
 }
 
 /// An attribute that is a number.
 pub fn float(name: &str, value: f32) -> Message {
-    attribute(name, 1).float(2, value)
+    let mut attribute = attribute(name, 1);
+    attribute.float(2, value);
+    attribute
 }
 
 /// An attribute that is a whole number.
 pub fn int(name: &str, value: i64) -> Message {
-    attribute(name, 2).int(3, value)
+    let mut attribute = attribute(name, 2);
+    attribute.int(3, value);
+    attribute
 }
 
 /// An attribute that is a list of whole numbers.
-pub fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Message {
-    attribute(name, 7).all(values.into_iter().map(|value| Message::default().int(8, value)))
+pub fn ints(name: &str, values: &[i64]) -> Message {
+    let mut attribute = attribute(name, 7);
+    values.iter().for_each(|&value| attribute.int(8, value));
+    attribute
 }
 
 /// An attribute that is a list of texts.
 pub fn texts(name: &str, values: &[String]) -> Message {
-    attribute(name, 8).all(values.iter().map(|value| Message::default().bytes(9, value)))
+    let mut attribute = attribute(name, 8);
+    values.iter().for_each(|value| attribute.text(9, value));
+    attribute
 }

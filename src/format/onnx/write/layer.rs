@@ -70,13 +70,16 @@ impl Writer<'_> {
             }
             LayerKind::Reshape { shape } => {
                 // 0 keeps the batch as it is.
-                let axes = std::iter::repeat_n(0, batch).chain(shape.iter().map(|&axis| axis as i64));
-                let shape = graph.ints(&axes.collect::<Vec<_>>());
+                let mut axes = vec![0; batch];
+                axes.extend(signed(shape));
+                let shape = graph.ints(&axes);
                 graph.op("Reshape", &[x, &shape])
             }
             LayerKind::Permute { axes } => {
-                let axes = axes.iter().map(|axis| (axis + batch) as i64);
-                graph.with("Transpose", &[x], vec![ints("perm", (0..batch as i64).chain(axes))])
+                // The batch stays in front.
+                let mut order = vec![0; batch];
+                axes.iter().for_each(|axis| order.push((axis + batch) as i64));
+                graph.with("Transpose", &[x], vec![ints("perm", &order)])
             }
             LayerKind::Dropout { rate } => {
                 let rate = graph.scalar(*rate);
@@ -91,8 +94,7 @@ impl Writer<'_> {
             // Names are given to outputs alone.
             | LayerKind::Classes { .. } => x.clone(),
             LayerKind::Gather { axis, indices } => {
-                let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-                let indices = graph.ints(&indices);
+                let indices = graph.ints(&signed(indices));
                 graph.with("Gather", &[x, &indices], vec![int("axis", (axis + batch) as i64)])
             }
             LayerKind::BatchNormalization { gamma, beta, mean, variance, epsilon, momentum } => {
@@ -145,7 +147,7 @@ impl Writer<'_> {
                 match mode {
                     _ if *mode == Encoding::OneHot || shape.is_empty() => hot,
                     Encoding::Count => graph.sum(&hot, -2, false),
-                    _ => graph.with("ReduceMax", &[&hot], vec![ints("axes", [-2]), int("keepdims", 0)]),
+                    _ => graph.with("ReduceMax", &[&hot], vec![ints("axes", &[-2]), int("keepdims", 0)]),
                 }
             }
             LayerKind::Discretization { boundaries } => {
@@ -208,7 +210,7 @@ impl Writer<'_> {
     /// A constant for each sample of the batch.
     pub fn expanded(&mut self, node: usize) -> String {
         let Some(input) = self.model.input_nodes().next() else { return self.results[node].clone() };
-        let shape: Vec<i64> = self.shapes[node].iter().map(|&axis| axis as i64).collect();
+        let shape = signed(&self.shapes[node]);
         let (value, first) = (self.results[node].clone(), self.results[input].clone());
         let samples = self.graph.with("Shape", &[&first], vec![int("start", 0), int("end", 1)]);
         let shape = self.graph.ints(&shape);
@@ -218,17 +220,20 @@ impl Writer<'_> {
 
     /// The values of a layer's weights that are operators' inputs, written when it is first called.
     fn weights(&mut self, index: usize, layer: &Layer) -> Result<Vec<(&'static str, String)>> {
-        if let Some(known) = self.weights.get(&index) {
-            return Ok(known.clone());
-        }
         let are_inputs = matches!(
             layer.kind,
             LayerKind::Dense { .. } | LayerKind::PRelu { .. } | LayerKind::Embedding { .. }
         );
-        let stored = if are_inputs { Stored::of_layer(layer, self.dtype)? } else { vec![] };
-        let values: Vec<_> =
-            stored.iter().map(|stored| (stored.weight, self.graph.weights(stored))).collect();
-        self.weights.insert(index, values.clone());
-        Ok(values)
+        if self.weights[index].is_empty() && are_inputs {
+            for stored in &Stored::of_layer(layer, self.dtype)? {
+                let value = self.graph.weights(stored);
+                self.weights[index].push((stored.weight, value));
+            }
+        }
+        Ok(self.weights[index].clone())
     }
+}
+
+fn signed(lengths: &[usize]) -> Vec<i64> {
+    lengths.iter().map(|&length| length as i64).collect()
 }

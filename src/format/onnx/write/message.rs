@@ -6,40 +6,33 @@
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// With a whole number.
-    pub fn int(mut self, field: u8, value: i64) -> Self {
+    /// Adds a whole number.
+    pub fn int(&mut self, field: u8, value: i64) {
         self.key(field, 0);
         self.varint(value as u64);
-        self
     }
 
-    /// With a number.
-    pub fn float(mut self, field: u8, value: f32) -> Self {
+    /// Adds a number.
+    pub fn float(&mut self, field: u8, value: f32) {
         self.key(field, 5);
-        self.0.extend(value.to_le_bytes());
-        self
+        self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// With a text, or bytes.
-    pub fn bytes(mut self, field: u8, bytes: impl AsRef<[u8]>) -> Self {
-        let bytes = bytes.as_ref();
+    /// Adds bytes.
+    pub fn bytes(&mut self, field: u8, bytes: &[u8]) {
         self.key(field, 2);
         self.varint(bytes.len() as u64);
-        self.0.extend(bytes);
-        self
+        self.0.extend_from_slice(bytes);
     }
 
-    /// With a message.
-    pub fn message(self, field: u8, message: &Self) -> Self {
-        self.bytes(field, &message.0)
+    /// Adds a text.
+    pub fn text(&mut self, field: u8, text: &str) {
+        self.bytes(field, text.as_bytes());
     }
 
-    /// With these fields as well.
-    pub fn all(self, fields: impl IntoIterator<Item = Self>) -> Self {
-        fields.into_iter().fold(self, |mut all, mut fields| {
-            all.0.append(&mut fields.0);
-            all
-        })
+    /// Adds a message.
+    pub fn message(&mut self, field: u8, message: &Self) {
+        self.bytes(field, &message.0);
     }
 
     pub fn into_bytes(self) -> Vec<u8> {

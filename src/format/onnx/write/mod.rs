@@ -11,7 +11,6 @@ use crate::{
 };
 use graph::{FLOAT, Graph, INT64, ML_DOMAIN, STRING, int, ints, texts};
 use message::Message;
-use std::collections::BTreeMap;
 
 /// Versions of the format, of the operators, and of those for classical machine learning.
 const IR_VERSION: i64 = 8;
@@ -32,7 +31,7 @@ struct Writer<'a> {
     /// Whether a node's result has the batch axis, which constants have not.
     has_batch: Vec<bool>,
     /// The values of each layer's weights.
-    weights: BTreeMap<usize, Vec<(&'static str, String)>>,
+    weights: Vec<Vec<(&'static str, String)>>,
 }
 
 /// Writes a model.
@@ -47,7 +46,7 @@ pub fn write(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
         graph: Graph::default(),
         results: vec![],
         has_batch: vec![],
-        weights: BTreeMap::new(),
+        weights: vec![vec![]; model.layers.len()],
     };
     model.layers.iter().for_each(|layer| writer.graph.names.reserve(name(layer)));
     for (index, needed) in needed(model).into_iter().enumerate() {
@@ -93,7 +92,7 @@ impl Writer<'_> {
         }
         if let LayerKind::Constant { .. } = layer.kind {
             let stored = Stored::of_layer(layer, Dtype::F32)?;
-            return Ok(stored.iter().map(|stored| self.graph.weights(stored)).collect());
+            return Ok(stored.first().map_or(String::new(), |stored| self.graph.weights(stored)));
         }
         let result = self.layer(index, node, layer)?;
         // What leaves a value as it is needs no operator.
@@ -101,75 +100,88 @@ impl Writer<'_> {
             return Ok(result);
         }
         let name = self.graph.names.claim(name(layer));
-        Ok(self.graph.called(result, name))
+        Ok(self.graph.called(&result, name))
     }
 
     /// The whole file, `ModelProto`.
     fn finish(mut self) -> Result<Vec<u8>> {
         let model = self.model;
-        let inputs: Vec<Message> =
-            model.input_nodes().map(|node| Message::default().message(11, &self.value(node))).collect();
-        let mut outputs: Vec<Message> = Vec::new();
+        let mut graph = Message::default();
+        graph.text(2, if model.name.is_empty() { "model" } else { &model.name });
+        for node in model.input_nodes() {
+            let dtype = if self.names_rows(node) { INT64 } else { FLOAT };
+            graph.message(11, &value(&self.results[node], &tensor(dtype, &self.shape(node))));
+        }
         let mut given: Vec<String> = Vec::new();
         for &node in &model.outputs {
             let layer = &model.layers[model.nodes[node].layer];
-            let info = self.output(node, layer, &mut given).map_err(|error| error.layer(&layer.name))?;
-            outputs.push(Message::default().message(12, &info));
+            let (name, kind) = self.output(node, layer, &given).map_err(|error| error.layer(&layer.name))?;
+            graph.message(12, &value(&name, &kind));
+            given.push(name);
         }
-        let (graph, uses_ml) = self.graph.finish();
-        let title = if model.name.is_empty() { "model" } else { &model.name };
-        let graph = graph.bytes(2, title).all(inputs).all(outputs);
-        let mut file = Message::default()
-            .int(1, IR_VERSION)
-            .bytes(2, "nearside")
-            .bytes(3, env!("CARGO_PKG_VERSION"))
-            .message(8, &Message::default().bytes(1, "").int(2, OPSET));
+        let uses_ml = self.graph.finish(&mut graph);
+        let mut file = Message::default();
+        file.int(1, IR_VERSION);
+        file.text(2, "nearside");
+        file.text(3, env!("CARGO_PKG_VERSION"));
+        file.message(8, &operators("", OPSET));
         if uses_ml {
-            file = file.message(8, &Message::default().bytes(1, ML_DOMAIN).int(2, ML_OPSET));
+            file.message(8, &operators(ML_DOMAIN, ML_OPSET));
         }
-        Ok(file.message(7, &graph).into_bytes())
+        file.message(7, &graph);
+        Ok(file.into_bytes())
     }
 
-    /// An output, under the name of its layer: no value may be two outputs, or an input and an output.
-    fn output(&mut self, node: usize, layer: &Layer, given: &mut Vec<String>) -> Result<Message> {
+    /// An output, under the name of its layer where nothing else has it: no value may be two outputs, or an input and
+    /// an output.
+    fn output(&mut self, node: usize, layer: &Layer, given: &[String]) -> Result<(String, Message)> {
         self.graph.layer = name(layer).to_string();
         let mut result = self.results[node].clone();
         if self.model.batched && !self.has_batch[node] {
             result = self.expanded(node);
         }
-        let kind = match &layer.kind {
-            LayerKind::Classes { names, columns: true } => {
-                if self.shapes[node].len() != 1 || !self.model.batched {
-                    let message = "ONNX names the classes of vectors only; save as 'safetensors'";
-                    return Err(Error::unsupported(message));
-                }
-                result = self.graph.with("ZipMap", &[&result], vec![texts("classlabels_strings", names)]);
-                let number = tensor(FLOAT, &Message::default());
-                let map = Message::default().int(1, STRING).message(2, &number);
-                let list = Message::default().message(1, &Message::default().message(5, &map));
-                Message::default().message(4, &list)
-            }
-            LayerKind::Classes { names, columns: false } => {
-                let index = self.graph.with("Cast", &[&result], vec![int("to", INT64)]);
-                let keys = ints("keys_int64s", 0..names.len() as i64);
-                result =
-                    self.graph.with("LabelEncoder", &[&index], vec![keys, texts("values_strings", names)]);
-                tensor(STRING, &self.shape(node))
-            }
-            _ => tensor(FLOAT, &self.shape(node)),
-        };
-        if result != name(layer) || given.contains(&result) || matches!(layer.kind, LayerKind::Input { .. }) {
-            let name = self.graph.names.claim(name(layer));
-            result = self.graph.called(result, name);
+        let mut kind = tensor(FLOAT, &self.shape(node));
+        if let LayerKind::Classes { names, columns } = &layer.kind {
+            (result, kind) = self.classes(node, &result, names, *columns)?;
         }
-        given.push(result.clone());
-        Ok(Message::default().bytes(1, &result).message(2, &kind))
+        let is_input = matches!(layer.kind, LayerKind::Input { .. });
+        if result == name(layer) && !is_input && !given.contains(&result) {
+            return Ok((result, kind));
+        }
+        let name = self.graph.names.claim(name(layer));
+        match layer.kind {
+            // A sequence of maps cannot be copied.
+            LayerKind::Classes { .. } => _ = self.graph.called(&result, name.clone()),
+            _ => self.graph.copied(&result, name.clone()),
+        }
+        Ok((name, kind))
     }
 
-    /// `ValueInfoProto` of an input.
-    fn value(&self, node: usize) -> Message {
-        let dtype = if self.names_rows(node) { INT64 } else { FLOAT };
-        Message::default().bytes(1, &self.results[node]).message(2, &tensor(dtype, &self.shape(node)))
+    /// The names of what a node's result stands for.
+    fn classes(
+        &mut self,
+        node: usize,
+        x: &str,
+        names: &[String],
+        columns: bool,
+    ) -> Result<(String, Message)> {
+        if !columns {
+            let index = self.graph.with("Cast", &[x], vec![int("to", INT64)]);
+            let keys: Vec<i64> = (0..names.len() as i64).collect();
+            let attributes = vec![ints("keys_int64s", &keys), texts("values_strings", names)];
+            let labels = self.graph.with("LabelEncoder", &[&index], attributes);
+            return Ok((labels, tensor(STRING, &self.shape(node))));
+        }
+        if self.shapes[node].len() != 1 || !self.model.batched {
+            return Err(Error::unsupported("ONNX names the classes of vectors only; save as 'safetensors'"));
+        }
+        let maps = self.graph.with("ZipMap", &[x], vec![texts("classlabels_strings", names)]);
+        // `TypeProto` of a sequence of maps from texts to numbers.
+        let mut map = Message::default();
+        map.int(1, STRING);
+        map.message(2, &tensor(FLOAT, &Message::default()));
+        let kind = within(4, &within(1, &within(5, &map)));
+        Ok((maps, kind))
     }
 
     /// Whether a node is an input whose values serve as indices alone, so that they are whole numbers in the file too.
@@ -188,14 +200,48 @@ impl Writer<'_> {
 
     /// `TensorShapeProto`: an open axis has a name, all others a length.
     fn shape(&self, node: usize) -> Message {
-        let batch = self.model.batched.then(|| Message::default().bytes(2, BATCH));
-        let axes = self.shapes[node].iter().map(|&axis| Message::default().int(1, axis as i64));
-        let dimensions = batch.into_iter().chain(axes);
-        Message::default().all(dimensions.map(|dimension| Message::default().message(1, &dimension)))
+        let mut shape = Message::default();
+        if self.model.batched {
+            let mut batch = Message::default();
+            batch.text(2, BATCH);
+            shape.message(1, &batch);
+        }
+        for &length in &self.shapes[node] {
+            let mut axis = Message::default();
+            axis.int(1, length as i64);
+            shape.message(1, &axis);
+        }
+        shape
     }
 }
 
-/// `TypeProto` of a tensor; an empty shape means that of a single value.
+/// A message of one other.
+fn within(field: u8, message: &Message) -> Message {
+    let mut outer = Message::default();
+    outer.message(field, message);
+    outer
+}
+
+/// `TypeProto` of a tensor.
 fn tensor(dtype: i64, shape: &Message) -> Message {
-    Message::default().message(1, &Message::default().int(1, dtype).message(2, shape))
+    let mut tensor = Message::default();
+    tensor.int(1, dtype);
+    tensor.message(2, shape);
+    within(1, &tensor)
+}
+
+/// `ValueInfoProto`
+fn value(name: &str, kind: &Message) -> Message {
+    let mut value = Message::default();
+    value.text(1, name);
+    value.message(2, kind);
+    value
+}
+
+/// `OperatorSetIdProto`
+fn operators(domain: &str, version: i64) -> Message {
+    let mut operators = Message::default();
+    operators.text(1, domain);
+    operators.int(2, version);
+    operators
 }
