@@ -259,7 +259,7 @@ pub fn write(model: &Model) -> Result<Vec<u8>> {
 /// Writes a container with smaller weights.
 ///
 /// # Errors
-/// As [`write`], and `Value` for weights that the type cannot hold.
+/// As [`write()`], and `Value` for weights that the type cannot hold.
 #[cfg(feature = "formats")]
 pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     use super::stored::{Stored, Values};

@@ -379,6 +379,13 @@ test('convert names its file after its source', async () => {
   assertNear(tensor(parseCsv(await printed(['predict', 'models/dress.v1.safetensors', '--input', path]))), 'dress');
   await printed(['convert', DRESS, '--to', 'safetensors', '--output', 'other.bin']);
   assert.deepEqual(readFileSync(join(project, 'other.bin')), readFileSync(join(project, 'models/dress.v1.safetensors')));
+  for (const format of ['h5', 'keras', 'onnx']) {
+    await printed(['convert', DRESS, '--to', format, '--output', `again.${format}`]);
+    assertNear(tensor(parseCsv(await printed(['predict', `again.${format}`, '--input', path]))), 'dress');
+  }
+  await printed(['convert', DRESS, '--to', 'safetensors', '--dtype', 'int8', '--output', 'small.bin']);
+  assert.ok(statSync(join(project, 'small.bin')).size < size);
+  await refused(['convert', DRESS, '--to', 'keras', '--dtype', 'int8', '--output', 'again.keras'], 1, /'onnx' or 'safetensors'/);
 });
 
 test('a pipe that closes early ends the command quietly', { skip: process.platform === 'win32' }, async () => {

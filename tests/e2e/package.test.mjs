@@ -281,6 +281,30 @@ function promises(context, auto) {
     }
   });
 
+  test('every format and type of weights that save writes loads again', async () => {
+    const found = await evaluate(async () => {
+      const found = {};
+      for (const file of ['dress', 'branches']) {
+        const arrays = readNpz(await bytes(`${file}.io.npz`));
+        const model = await load(`${file}.h5`, { device: 'cpu' });
+        for (const format of ['h5', 'keras', 'onnx', 'safetensors']) {
+          for (const dtype of ['f32', 'f16', 'int8']) {
+            if (dtype === 'int8' && ['h5', 'keras'].includes(format)) continue;
+            const saved = await model.save(format, { dtype });
+            const again = await load(saved, { device: 'cpu' });
+            found[`${file} ${format} ${dtype}`] = [saved.length, distance(await again.predict(given(arrays)), arrays)];
+          }
+        }
+      }
+      return found;
+    });
+    assert.equal(Object.keys(found).length, 20);
+    const most = { f32: TOLERANCE, f16: 5e-3, int8: 0.1 };
+    for (const [what, [, distance]] of Object.entries(found)) assert.ok(distance <= most[what.split(' ').at(-1)], `${what}: ${distance}`);
+    assert.ok(found['dress safetensors f32'][0] > found['dress safetensors f16'][0]);
+    assert.ok(found['dress safetensors f16'][0] > found['dress safetensors int8'][0]);
+  });
+
   test('a saved model is a safetensors file that others can read', async () => {
     const saved = await evaluate(async () => Array.from(await (await load('dress.h5')).save('safetensors')));
     const file = Buffer.from(saved);

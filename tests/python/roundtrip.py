@@ -113,7 +113,11 @@ class Case:
         count = 0
         for path, expected in self.files("onnx"):
             onnx.checker.check_model(path, full_check=True)
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            if "/int8." in path:
+                # Beyond these, ONNX Runtime rounds what the int8 weights are multiplied with as well.
+                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             kind = lambda value: np.int64 if value.type == "tensor(int64)" else np.float32
             feeds = {value.name: x.astype(kind(value)) for value, x in zip(session.get_inputs(), self.inputs)}
             assert len(feeds) == len(self.inputs)

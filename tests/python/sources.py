@@ -1,6 +1,6 @@
 """The models that go through nearside: fixtures that other tools saved, and scikit-learn's networks, trained here."""
 
-import base64, glob, os
+import base64, glob, os, warnings
 
 import numpy as np
 from skl2onnx import to_onnx
@@ -9,6 +9,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+# How well they have learnt is of no importance here.
+warnings.filterwarnings("ignore", "Stochastic Optimizer")
 FIXTURES = os.path.abspath(f"{os.path.dirname(__file__)}/../fixtures")
 
 
@@ -69,9 +71,9 @@ def onnx_files(folder):
 def trained(folder):
     """Pipelines as scikit-learn's users have them, exported with probabilities by class name and in columns."""
     for name, load, network in (
-        ("wine", load_wine, MLPClassifier((12, 8), max_iter=300, random_state=1)),
-        ("breast_cancer", load_breast_cancer, MLPClassifier((8,), activation="tanh", max_iter=300, random_state=1)),
-        ("diabetes", load_diabetes, MLPRegressor((8,), max_iter=300, random_state=1)),
+        ("wine", load_wine, MLPClassifier(hidden_layer_sizes=(12, 8), max_iter=300, random_state=1)),
+        ("breast_cancer", load_breast_cancer, MLPClassifier(hidden_layer_sizes=(8,), activation="tanh", max_iter=300, random_state=1)),
+        ("diabetes", load_diabetes, MLPRegressor(hidden_layer_sizes=(8,), max_iter=300, random_state=1)),
     ):
         data = load()
         x = data.data.astype(np.float32)

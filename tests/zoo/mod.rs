@@ -261,8 +261,10 @@ fn shapes() -> Case {
     let reshaped = net.add("reshape", LayerKind::Reshape { shape: vec![6, 4] }, &[permuted]);
     let flat = net.add("flatten", LayerKind::Flatten, &[dense]);
     let softmax = net.add("softmax", LayerKind::Activation(named("softmax")), &[slopes]);
+    let norm = batch_normalization(&mut net.random, 4, true, true);
+    let norm = net.add("norm", norm, &[x]);
     let end = net.dense("end", 3, "linear", flat);
-    net.done(&[reshaped, softmax, end])
+    net.done(&[reshaped, softmax, end, norm])
 }
 
 fn words() -> Case {

@@ -30,6 +30,9 @@ const SUPERBLOCK_LENGTH: usize = 96;
 /// The longest text kept in its attribute: a message holds less than 64 KB.
 const MAX_INLINE: usize = 64_000;
 
+/// The most axes, `H5S_MAX_RANK`.
+const MAX_RANK: usize = 32;
+
 /// A file with this root.
 ///
 /// # Errors
@@ -89,6 +92,10 @@ impl Writer {
     fn dataset(&mut self, stored: &Stored) -> Result<u64> {
         self.align();
         let (start, tensor) = (self.file.len(), &stored.tensor);
+        if tensor.shape().len() > MAX_RANK {
+            let message = "a weight has more than the 32 axes that HDF5 allows; use 'safetensors'";
+            return Err(Error::unsupported(message).tensor(stored.weight));
+        }
         let datatype = match &stored.values {
             Values::F32 => {
                 tensor.data().iter().for_each(|value| self.file.extend_from_slice(&value.to_le_bytes()));

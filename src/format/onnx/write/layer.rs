@@ -4,11 +4,7 @@ use super::{
     Writer,
     graph::{Graph, INT64, float, int, ints},
 };
-use crate::{
-    Binary, Error, Layer, LayerKind, Node, Result, Tensor,
-    format::stored::Stored,
-    layer::{Encoding, Noise},
-};
+use crate::{Binary, Error, Layer, LayerKind, Node, Result, Tensor, format::stored::Stored, layer::Encoding};
 
 impl Writer<'_> {
     /// The result of a node, of a layer that is neither an input nor a constant.
@@ -85,46 +81,21 @@ impl Writer<'_> {
                 let rate = graph.scalar(*rate);
                 graph.op("Dropout", &[x, &rate])
             }
-            LayerKind::Noise(
-                Noise::Gaussian { .. }
-                | Noise::GaussianDropout { .. }
-                | Noise::AlphaDropout { .. }
-                | Noise::ActivityRegularization { .. },
-            )
-            // Names are given to outputs alone.
-            | LayerKind::Classes { .. } => x.clone(),
+            // Names of classes are given to outputs alone.
+            LayerKind::Noise(_) | LayerKind::Classes { .. } => x.clone(),
             LayerKind::Gather { axis, indices } => {
                 let indices = graph.ints(&signed(indices));
                 graph.with("Gather", &[x, &indices], vec![int("axis", (axis + batch) as i64)])
             }
-            LayerKind::BatchNormalization { gamma, beta, mean, variance, epsilon, momentum } => {
-                let count = mean.data().len();
-                let gamma = gamma.as_ref().map_or(vec![1.0; count], |gamma| gamma.data().to_vec());
-                let beta = beta.as_ref().map_or(vec![0.0; count], |beta| beta.data().to_vec());
-                if rank == 2 && batch == 1 {
-                    let gamma = graph.list("gamma", &gamma);
-                    let beta = graph.list("beta", &beta);
-                    let mean = graph.list("moving_mean", mean.data());
-                    let variance = graph.list("moving_variance", variance.data());
-                    let attributes = vec![float("epsilon", *epsilon), float("momentum", *momentum)];
-                    graph.with("BatchNormalization", &[x, &gamma, &beta, &mean, &variance], attributes)
-                } else {
-                    // The operator's channels are the first axis behind the batch.
-                    let deviation = variance.data().iter().map(|variance| (variance + epsilon).sqrt());
-                    let scale: Vec<f32> = gamma.iter().zip(deviation).map(|(gamma, by)| gamma / by).collect();
-                    let offset = mean.data().iter().zip(&scale).zip(&beta);
-                    let offset: Vec<f32> = offset.map(|((mean, scale), beta)| beta - mean * scale).collect();
-                    graph.rescaled(x, &scale, &offset)
-                }
+            LayerKind::BatchNormalization { .. } => {
+                graph.batch_normalization(&layer.kind, x, rank == 2 && batch == 1)
             }
             LayerKind::LayerNormalization { gamma, beta, epsilon } => {
                 let ones = vec![1.0; width];
                 let gamma = gamma.as_ref().map_or(&*ones, Tensor::data);
                 graph.layer_normalization(x, gamma, beta.as_ref().map(Tensor::data), *epsilon)
             }
-            LayerKind::Rescaling { scale, offset } => {
-                graph.rescaled(x, scale.data(), offset.data())
-            }
+            LayerKind::Rescaling { scale, offset } => graph.rescaled(x, scale.data(), offset.data()),
             LayerKind::Normalization { mean, variance } => {
                 let deviation: Vec<f32> =
                     variance.data().iter().map(|variance| variance.sqrt().max(1e-7)).collect();
@@ -133,22 +104,9 @@ impl Writer<'_> {
                 let centered = graph.op("Sub", &[x, &mean]);
                 graph.op("Div", &[&centered, &deviation])
             }
-            LayerKind::Embedding { .. } => {
-                graph.op("Gather", &[weight("embeddings"), &indices])
-            }
+            LayerKind::Embedding { .. } => graph.op("Gather", &[weight("embeddings"), &indices]),
             LayerKind::CategoryEncoding { tokens, mode } => {
-                let replaces = *mode == Encoding::OneHot && shape.last() == Some(&1);
-                if replaces {
-                    let last = graph.ints(&[-1]);
-                    indices = graph.op("Squeeze", &[&indices, &last]);
-                }
-                let (depth, values) = (graph.int(*tokens as i64), graph.list("constant", &[0.0, 1.0]));
-                let hot = graph.op("OneHot", &[&indices, &depth, &values]);
-                match mode {
-                    _ if *mode == Encoding::OneHot || shape.is_empty() => hot,
-                    Encoding::Count => graph.sum(&hot, -2, false),
-                    _ => graph.with("ReduceMax", &[&hot], vec![ints("axes", &[-2]), int("keepdims", 0)]),
-                }
+                graph.category_encoding(indices, &shape, *tokens, *mode)
             }
             LayerKind::Discretization { boundaries } => {
                 let last = graph.ints(&[-1]);
@@ -231,6 +189,56 @@ impl Writer<'_> {
             }
         }
         Ok(self.weights[index].clone())
+    }
+}
+
+impl Graph {
+    /// `gamma · (x − mean) / √(variance + epsilon) + beta` over the last axis, which has an operator where it is the
+    /// first behind the batch.
+    fn batch_normalization(&mut self, kind: &LayerKind, x: &str, is_channels: bool) -> String {
+        let LayerKind::BatchNormalization { gamma, beta, mean, variance, epsilon, momentum } = kind else {
+            return x.to_string();
+        };
+        let (mean, variance) = (mean.data(), variance.data());
+        let or_all = |weights: &Option<Tensor>, value: f32| match weights {
+            Some(weights) => weights.data().to_vec(),
+            None => vec![value; mean.len()],
+        };
+        let mut gamma = or_all(gamma, 1.0);
+        let beta = self.list("beta", &or_all(beta, 0.0));
+        let mean = self.list("moving_mean", mean);
+        if is_channels {
+            let gamma = self.list("gamma", &gamma);
+            let variance = self.list("moving_variance", variance);
+            let attributes = vec![float("epsilon", *epsilon), float("momentum", *momentum)];
+            return self.with("BatchNormalization", &[x, &gamma, &beta, &mean, &variance], attributes);
+        }
+        gamma.iter_mut().zip(variance).for_each(|(gamma, variance)| *gamma /= (variance + epsilon).sqrt());
+        let scale = self.list("scale", &gamma);
+        let centered = self.op("Sub", &[x, &mean]);
+        let scaled = self.op("Mul", &[&centered, &scale]);
+        self.op("Add", &[&scaled, &beta])
+    }
+
+    fn category_encoding(
+        &mut self,
+        indices: String,
+        shape: &[usize],
+        tokens: usize,
+        mode: Encoding,
+    ) -> String {
+        let mut indices = indices;
+        if mode == Encoding::OneHot && shape.last() == Some(&1) {
+            let last = self.ints(&[-1]);
+            indices = self.op("Squeeze", &[&indices, &last]);
+        }
+        let (depth, values) = (self.int(tokens as i64), self.list("values", &[0.0, 1.0]));
+        let hot = self.op("OneHot", &[&indices, &depth, &values]);
+        match mode {
+            _ if mode == Encoding::OneHot || shape.is_empty() => hot,
+            Encoding::Count => self.sum(&hot, -2, false),
+            _ => self.with("ReduceMax", &[&hot], vec![ints("axes", &[-2]), int("keepdims", 0)]),
+        }
     }
 }
 
