@@ -414,14 +414,13 @@ fn concatenated(inputs: &[&[usize]], axis: usize) -> Result<Vec<usize>> {
     for other in others {
         let same = other.len() == shape.len()
             && other.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
-        match shape.get_mut(axis) {
-            Some(length) if same => *length += other[axis],
-            _ => {
-                return Err(Error::shape(format!(
-                    "shapes {shape:?} and {other:?} cannot be joined along axis {axis}"
-                )));
-            }
-        }
+        let joined = shape.get(axis).and_then(|length| length.checked_add(*other.get(axis)?));
+        let Some(joined) = joined.filter(|_| same) else {
+            return Err(Error::shape(format!(
+                "shapes {shape:?} and {other:?} cannot be joined along axis {axis}"
+            )));
+        };
+        shape[axis] = joined;
     }
     Ok(shape)
 }

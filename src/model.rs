@@ -22,6 +22,9 @@ pub struct Model {
     pub batched: bool,
 }
 
+/// The most axes of a sample: every node has its shape, so that more would take many times a file's size.
+pub(crate) const MAX_RANK: usize = 32;
+
 /// One call of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -71,6 +74,10 @@ impl Model {
             })?;
             let shape = layer.kind.output_shape(&inputs).and_then(|shape| match element_count(&shape)? {
                 0 => Err(Error::shape(format!("its shape {shape:?} holds no values"))),
+                _ if shape.len() > MAX_RANK => {
+                    let message = format!("{} axes; {MAX_RANK} are the most", shape.len());
+                    Err(Error::unsupported(message))
+                }
                 _ => Ok(shape),
             });
             shapes.push(shape.map_err(|error| error.layer(&layer.name))?);

@@ -184,6 +184,25 @@ mod keras {
         assert_eq!(error.context().tensor.as_deref(), Some("model_weights/hidden/small/hidden/kernel"));
     }
 
+    #[test]
+    fn chunks_outside_their_dataset_are_refused() {
+        let sound = bytes("dress_v108_chunked.h5");
+        let mut refused = 0;
+        let leaves = (0..sound.len() - 8).filter(|&at| sound[at..].starts_with(b"TREE\x01\0"));
+        for leaf in leaves {
+            // The first key follows 24 bytes: the size and mask of a chunk, then its place, u64 an axis.
+            let corner = leaf + 24 + 8;
+            for place in [1, u64::MAX - 1] {
+                let mut bytes = sound.clone();
+                bytes[corner..corner + 8].copy_from_slice(&place.to_le_bytes());
+                let said = format::read(&bytes).err().map(|error| error.to_string());
+                // Those of the optimizer's state are never visited.
+                refused += usize::from(said.is_some_and(|said| said.contains("outside the shape")));
+            }
+        }
+        assert!(refused >= 4, "{refused}");
+    }
+
     /// Puts three levels of B-tree nodes above a leaf, each with `CHILDREN` entries that all lead to the same node, and
     /// turns those who point to the leaf to the top: CHILDREN³ visits for a reader that follows them.
     fn fan_out(bytes: &mut Vec<u8>, leaf: usize, key_size: usize) {

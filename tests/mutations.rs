@@ -12,7 +12,7 @@ mod zip;
 use damage::Random;
 use nearside::{
     Session,
-    format::{self, Output, container},
+    format::{self, container},
 };
 use peak_alloc::PeakAlloc;
 use std::{
@@ -173,7 +173,7 @@ fn none(_: &str) -> bool {
 
 #[test]
 fn keras_hdf5_files() {
-    mutate(&cases(|name| name.ends_with(".h5"), none), 400, |_| ());
+    mutate(&cases(|name| name.ends_with(".h5"), none), 200, |_| ());
 }
 
 #[test]
@@ -188,7 +188,13 @@ fn safetensors_of_other_tools() {
 
 #[test]
 fn containers() {
-    mutate(&rewritten(Output::Safetensors), 500, |_| ());
+    let mut containers = Vec::new();
+    for (name, case) in cases(|name| name.ends_with(".h5"), none) {
+        let Ok(model) = format::read(&case.files[0].1) else { continue };
+        let file = ("model.safetensors".to_string(), container::write(&model).unwrap());
+        containers.push((name, Case { files: vec![file], config: None }));
+    }
+    mutate(&containers, 500, |_| ());
 }
 
 #[test]

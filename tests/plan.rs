@@ -3,6 +3,7 @@
 
 use nearside::{
     Activation, Elementwise, ErrorKind, Kernel, Layer, LayerKind, Model, Node, Plan, Rowwise, Source, Tensor,
+    layer::Encoding,
 };
 
 fn input(shape: &[usize]) -> Layer {
@@ -145,4 +146,43 @@ x      InputLayer    (batch, 2, 3)           0
 d      Dense (relu)  (batch, 2, 4)          12
 Total parameters: 12";
     assert_eq!(model.summary().unwrap(), expected);
+}
+
+#[test]
+fn outputs_of_one_layer_have_a_name_each() {
+    let node = |layer, inputs: &[usize]| Node { layer, inputs: inputs.to_vec() };
+    let model = Model {
+        name: "m".into(),
+        layers: vec![input(&[3]), activation("relu"), Layer::new("relu_1", LayerKind::Flatten)],
+        nodes: vec![node(0, &[]), node(1, &[0]), node(1, &[1]), node(2, &[2])],
+        outputs: vec![1, 3, 2, 1],
+        batched: true,
+    };
+    let plan = Plan::compile(&model).unwrap();
+    let names: Vec<&str> = plan.outputs.iter().map(|port| port.name.as_str()).collect();
+    assert_eq!(names, ["relu", "relu_1", "relu_2", "relu_3"]);
+}
+
+#[test]
+fn what_a_few_bytes_can_ask_for_is_bounded() {
+    let refused = |layers: Vec<Layer>| {
+        let model = Model::sequential("m", layers);
+        model.and_then(|model| Plan::compile(&model)).expect_err("far too much").kind()
+    };
+    let transpose = |i: usize| Layer::new(format!("t{i}"), LayerKind::Permute { axes: vec![1, 0] });
+    assert_eq!(refused(vec![input(&[1 << 13, 1 << 12]), transpose(0)]), ErrorKind::Unsupported);
+    // Each is small, all together are not.
+    let many = std::iter::once(input(&[512, 256])).chain((0..200).map(transpose));
+    assert_eq!(refused(many.collect()), ErrorKind::Unsupported);
+    let tokens = LayerKind::CategoryEncoding { tokens: 1 << 20, mode: Encoding::MultiHot };
+    assert_eq!(refused(vec![input(&[100]), Layer::new("c", tokens)]), ErrorKind::Unsupported);
+    assert_eq!(refused(vec![input(&[1; 33]), activation("relu")]), ErrorKind::Unsupported);
+    // Doubles an axis until its length has no number.
+    let mut model = Model::sequential("m", vec![input(&[3])]).unwrap();
+    for i in 0..usize::BITS as usize {
+        model.layers.push(Layer::new(format!("c{i}"), LayerKind::Concatenate { axis: 0 }));
+        model.nodes.push(Node { layer: i + 1, inputs: vec![i, i] });
+    }
+    model.outputs = vec![model.nodes.len() - 1];
+    assert_eq!(model.shapes().unwrap_err().kind(), ErrorKind::Shape);
 }

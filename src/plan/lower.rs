@@ -6,6 +6,7 @@ use crate::{
     layer::{Encoding, broadcast},
     tensor::{element_count, reserve},
 };
+use std::collections::BTreeMap;
 
 pub(super) fn lower(model: &Model) -> Result<Graph> {
     let shapes = model.shapes()?;
@@ -24,9 +25,9 @@ pub(super) fn lower(model: &Model) -> Result<Graph> {
         shapes: &shapes,
         origins: vec![],
         bounds: vec![],
-        classes: vec![],
         of_node: vec![],
         layer: 0,
+        positions_left: MOST_POSITIONS,
     };
     for node in 0..model.nodes.len() {
         lowering.layer = model.nodes[node].layer;
@@ -34,16 +35,17 @@ pub(super) fn lower(model: &Model) -> Result<Graph> {
         let operand = lowering.node(node).map_err(|error| error.layer(name))?;
         lowering.of_node.push(operand);
     }
+    let mut names = BTreeMap::new();
     for &node in &model.outputs {
         let width = element_count(&shapes[node])?;
         let value = lowering.materialise(lowering.of_node[node], width);
         lowering.graph.output_values.push(value);
         let port = Port {
-            name: model.node_name(node).to_string(),
+            name: unique_name(model.node_name(node), &mut names),
             shape: shapes[node].clone(),
             slot: 0,
             limits: vec![],
-            classes: lowering.classes[node].clone(),
+            classes: lowering.classes(node)?,
         };
         lowering.graph.outputs.push(port);
     }
@@ -59,12 +61,15 @@ struct Lowering<'a> {
     origins: Vec<Option<(usize, Option<Vec<u32>>)>>,
     /// For each value that holds whole numbers from 0 on, a number above all of them.
     bounds: Vec<Option<usize>>,
-    /// Of each node.
-    classes: Vec<Option<Classes>>,
     of_node: Vec<Operand>,
     /// The layer at hand.
     layer: usize,
+    /// How many more the tables may hold.
+    positions_left: usize,
 }
+
+/// The most positions that all tables of a plan may hold, 64 MB of them: a file of a few bytes can ask for any number.
+const MOST_POSITIONS: usize = 1 << 24;
 
 impl Lowering<'_> {
     fn node(&mut self, node: usize) -> Result<Operand> {
@@ -73,13 +78,6 @@ impl Lowering<'_> {
         let kind = &model.layers[self.layer].kind;
         let shape = shapes[node].as_slice();
         let width = element_count(shape)?;
-        let classes = match kind {
-            LayerKind::Classes { names, columns } => {
-                Some(Classes { names: names.clone(), columns: *columns })
-            }
-            _ => None,
-        };
-        self.classes.push(classes);
         match kind {
             LayerKind::Input { .. } => return Ok(self.input(node, width)),
             LayerKind::Constant { value } => return Ok(self.weights(value)),
@@ -119,6 +117,7 @@ impl Lowering<'_> {
                 self.combine(Binary::PRelu, Operand::Value(input), alpha, width)
             }
             LayerKind::Permute { axes } => {
+                self.spend(width)?;
                 let table = table(input_shape, shape, |position, at| {
                     for (&axis, &index) in axes.iter().zip(position) {
                         at[axis] = index;
@@ -127,6 +126,7 @@ impl Lowering<'_> {
                 self.select(input, table)
             }
             LayerKind::Gather { axis, indices } => {
+                self.spend(width)?;
                 let table = table(input_shape, shape, |position, at| {
                     at.copy_from_slice(position);
                     at[*axis] = indices[position[*axis]];
@@ -174,12 +174,14 @@ impl Lowering<'_> {
             }
             LayerKind::Discretization { boundaries } => {
                 let count = boundaries.data().len();
-                let mut each = reserve(element_count(&[input_width, count])?)?;
+                let values = element_count(&[input_width, count])?;
+                self.spend(values)?;
+                let mut each = reserve(values)?;
                 each.extend((0..input_width).flat_map(|i| std::iter::repeat_n(i as u32, count)));
                 let spread = self.select(input, each);
                 let boundaries = self.weights(boundaries);
                 let op = Binary::GreaterEqual;
-                let exceeded = self.combine(op, Operand::Value(spread), boundaries, input_width * count);
+                let exceeded = self.combine(op, Operand::Value(spread), boundaries, values);
                 let kernel = Kernel::Rowwise(Rowwise::Sum);
                 let value = self.operation(kernel, exceeded, None, [input_width, count, 1]);
                 self.bounds[value] = Some(count + 1);
@@ -316,6 +318,7 @@ impl Lowering<'_> {
         if to.ends_with(&from) {
             return Ok(operand);
         }
+        self.spend(element_count(to)?)?;
         let padded: Vec<usize> = std::iter::repeat_n(1, to.len() - from.len()).chain(from).collect();
         let table = table(&padded, to, |position, at| {
             for ((at, &index), &length) in at.iter_mut().zip(position).zip(&padded) {
@@ -440,6 +443,7 @@ impl Lowering<'_> {
         let numbers = if mode == Encoding::OneHot { 1 } else { shape.last().copied().unwrap_or(1).max(1) };
         let rows = width / numbers;
         let values = element_count(&[width, tokens])?;
+        self.spend(values)?;
         let mut positions = reserve(values)?;
         for row in 0..rows {
             (0..tokens).for_each(|_| positions.extend((0..numbers).map(|i| (row * numbers + i) as u32)));
@@ -457,6 +461,23 @@ impl Lowering<'_> {
         Ok(self.operation(Kernel::Rowwise(function), equal, None, [rows * tokens, numbers, 1]))
     }
 
+    /// What an output's values stand for.
+    fn classes(&mut self, node: usize) -> Result<Option<Classes>> {
+        let LayerKind::Classes { names, columns } = &self.model.layers[self.model.nodes[node].layer].kind
+        else {
+            return Ok(None);
+        };
+        // Many outputs can share one layer's names, each of which takes as much memory as a handful of positions.
+        self.spend(names.len().saturating_mul(16))?;
+        Ok(Some(Classes { names: names.clone(), columns: *columns }))
+    }
+
+    /// Counts the positions of a table before it is made.
+    fn spend(&mut self, positions: usize) -> Result<()> {
+        self.positions_left = spend(self.positions_left, positions)?;
+        Ok(())
+    }
+
     /// Sees to it that a value is never an index beyond a table: by a limit on the input it comes from, where it is one.
     fn limit(&mut self, value: usize, length: usize) -> Result<()> {
         if self.bounds[value].is_some_and(|bound| bound <= length) {
@@ -471,6 +492,7 @@ impl Lowering<'_> {
         let port = &mut self.graph.inputs[*port];
         let width = port.width();
         if port.limits.is_empty() {
+            self.positions_left = spend(self.positions_left, width)?;
             port.limits = reserve(width)?;
             port.limits.resize(width, 0);
         }
@@ -482,6 +504,27 @@ impl Lowering<'_> {
         }
         Ok(())
     }
+}
+
+fn spend(left: usize, positions: usize) -> Result<usize> {
+    left.checked_sub(positions).ok_or_else(|| {
+        Error::unsupported(format!(
+            "the model moves more than {MOST_POSITIONS} values about for each sample; use smaller samples"
+        ))
+    })
+}
+
+/// The name of an output: that of its layer, and for the second output of a layer `NAME_1`, as Keras 2 has it. `taken`
+/// holds the names there are, with how often each was asked for.
+fn unique_name(name: &str, taken: &mut BTreeMap<String, usize>) -> String {
+    let mut unique = name.to_string();
+    while taken.contains_key(&unique) {
+        let count = taken.entry(name.to_string()).or_default();
+        *count += 1;
+        unique = format!("{name}_{count}");
+    }
+    taken.insert(unique.clone(), 0);
+    unique
 }
 
 /// For each value of a shape, in order, the position in `from` that `place` gives: it is handed the value's indices, and

@@ -206,14 +206,18 @@ impl Hdf5 {
                 return Err(Error::format("a chunk reaches beyond the file").offset(part.address));
             }
             stored = stored.saturating_add(part.storage_size);
-            let corner = part.offset.iter().zip(shape.iter().zip(chunk));
-            if corner.into_iter().all(|(&at, (&axis, &edge))| at < axis && at % edge == 0) {
-                places.insert(&part.offset);
+            // The library would place it at whatever its corner wraps to.
+            let mut corner = part.offset.iter().zip(shape.iter().zip(chunk));
+            if !corner.all(|(&at, (&axis, &edge))| at < axis && at % edge == 0) {
+                let message = format!("a chunk lies at {:?}, outside the shape {shape:?}", part.offset);
+                return Err(Error::format(message).offset(part.address));
             }
+            places.insert(&part.offset);
         }
-        // A chunk that is missing would read as zeros.
-        if places.len() as u64 != count {
-            return Err(Error::format(format!("{} of {count} chunks are in the file", places.len())));
+        // A chunk that is missing would read as zeros; of two at one place, either could be meant.
+        if places.len() as u64 != count || chunks.len() as u64 != count {
+            let message = format!("{} chunks at {} of {count} places", chunks.len(), places.len());
+            return Err(Error::format(message));
         }
         Ok(stored)
     }
