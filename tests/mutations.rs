@@ -200,12 +200,12 @@ fn containers() {
 #[test]
 fn keras_archives() {
     let mut archives = cases(|name| name.ends_with(".keras"), none);
-    archives.extend(rewritten(Output::Keras));
+    archives.extend(rewritten(format::Output::Keras));
     mutate(&archives, 200, |bytes| zip::repair(bytes));
 }
 
 /// The models of Keras's files as nearside writes them.
-fn rewritten(output: Output) -> Vec<(String, Case)> {
+fn rewritten(output: format::Output) -> Vec<(String, Case)> {
     let mut models = Vec::new();
     for (name, case) in cases(|name| name.ends_with(".h5"), none) {
         let Ok(model) = format::read(&case.files[0].1) else { continue };
