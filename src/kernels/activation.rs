@@ -4,6 +4,7 @@
 //! where Keras's own comparison would hide it, but for the questions `Not` and `IsNan`.
 
 use crate::Binary;
+use std::mem::discriminant;
 
 /// What a layer applies to its result.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -262,8 +263,24 @@ impl Activation {
     /// The name that [`from_name`](Self::from_name) takes, for summaries.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Elementwise(function) => function.name(),
-            Self::Rowwise(function) => function.name(),
+            Self::Elementwise(Elementwise::Relu {
+                max_value: Some(6.0),
+                negative_slope: 0.0,
+                threshold: 0.0,
+            }) => "relu6",
+            Self::Elementwise(Elementwise::Relu { negative_slope, .. }) if negative_slope != 0.0 => {
+                "leaky_relu"
+            }
+            function => NAMED.iter().find(|(_, named)| named.is_like(function)).map_or("", |(name, _)| name),
+        }
+    }
+
+    /// Whether both are the same function, whatever their parameters.
+    fn is_like(&self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Elementwise(a), Self::Elementwise(b)) => discriminant(a) == discriminant(&b),
+            (Self::Rowwise(a), Self::Rowwise(b)) => discriminant(a) == discriminant(&b),
+            _ => false,
         }
     }
 }
@@ -420,70 +437,14 @@ impl Elementwise {
 
     /// The function's name in Keras.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => "relu6",
-            Self::Relu { negative_slope: 0.0, .. } => "relu",
-            Self::Relu { .. } => "leaky_relu",
-            Self::Elu { .. } => "elu",
-            Self::Celu { .. } => "celu",
-            Self::Selu => "selu",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => "gelu_tanh",
-            Self::Sigmoid => "sigmoid",
-            Self::HardSigmoid { .. } => "hard_sigmoid",
-            Self::Silu => "silu",
-            Self::HardSilu => "hard_silu",
-            Self::Tanh => "tanh",
-            Self::HardTanh => "hard_tanh",
-            Self::TanhShrink => "tanh_shrink",
-            Self::HardShrink { .. } => "hard_shrink",
-            Self::SoftShrink { .. } => "soft_shrink",
-            Self::Threshold { .. } => "threshold",
-            Self::Softplus => "softplus",
-            Self::Squareplus { .. } => "squareplus",
-            Self::Softsign => "softsign",
-            Self::LogSigmoid => "log_sigmoid",
-            Self::Mish => "mish",
-            Self::SparsePlus => "sparse_plus",
-            Self::SparseSigmoid => "sparse_sigmoid",
-            Self::Exponential => "exponential",
-            Self::Clip { .. } => "clip",
-            Self::Absolute => "absolute",
-            Self::Negative => "negative",
-            Self::Log => "log",
-            Self::SquareRoot => "square_root",
-            Self::Reciprocal => "reciprocal",
-            Self::Sign => "sign",
-            Self::Floor => "floor",
-            Self::Ceiling => "ceiling",
-            Self::Round => "round",
-            Self::Truncate => "truncate",
-            Self::Erf => "erf",
-            Self::Not => "not",
-            Self::IsNan => "is_nan",
-        }
+        Activation::Elementwise(self).name()
     }
 }
 
 impl Rowwise {
     /// The function's name in Keras.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Softmax => "softmax",
-            Self::LogSoftmax => "log_softmax",
-            Self::Sparsemax => "sparsemax",
-            Self::Glu => "glu",
-            Self::Sum => "sum",
-            Self::Mean => "mean",
-            Self::Max => "max",
-            Self::Min => "min",
-            Self::Product => "product",
-            Self::ArgMax => "arg_max",
-            Self::Standardize { .. } => "standardize",
-            Self::RmsNormalize { .. } => "rms_normalize",
-            Self::UnitNormalize { .. } => "unit_normalize",
-        }
+        Activation::Rowwise(self).name()
     }
 
     /// Width of the result for a row of `width` values; `None` where the function has none.

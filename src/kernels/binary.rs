@@ -66,7 +66,6 @@ impl Binary {
     ];
 
     /// The function's value: the specification of every kernel.
-    #[inline(never)] // three loops call it, and their copies would be 3 KB
     pub fn value(self, a: f32, b: f32) -> f32 {
         let truth = |is: bool| if is { 1.0 } else { 0.0 };
         let (p, q) = (a != 0.0, b != 0.0);
@@ -96,14 +95,15 @@ impl Binary {
         }
     }
 
-    /// The function of two rows, the shorter one repeated: its length divides the longer one's, which is `out`'s or
-    /// divides it. The commonest branch once a row, not once a value, so that they vectorise.
+    /// The function of two rows; one shorter than `out` repeats. The commonest functions of whole rows branch once a
+    /// row, not once a value, so that they vectorise.
     pub fn apply(self, a: &[f32], b: &[f32], out: &mut [f32]) {
+        let whole = a.len() == out.len() && b.len() == out.len();
+        let pairs = a.iter().cycle().zip(b.iter().cycle()).zip(out.iter_mut());
         match self {
-            Self::Add => each(a, b, out, |a, b| a + b),
-            Self::Subtract => each(a, b, out, |a, b| a - b),
-            Self::Multiply => each(a, b, out, |a, b| a * b),
-            op => each(a, b, out, |a, b| op.value(a, b)),
+            Self::Add if whole => out.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b),
+            Self::Multiply if whole => out.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a * b),
+            op => pairs.for_each(|((&a, &b), y)| *y = op.value(a, b)),
         }
     }
 
@@ -133,25 +133,5 @@ impl Binary {
             Self::Or => "Or",
             Self::Xor => "Xor",
         }
-    }
-}
-
-fn each(a: &[f32], b: &[f32], out: &mut [f32], function: impl Fn(f32, f32) -> f32) {
-    if let &[b] = b {
-        return each_of_one(a, out, |a| function(a, b));
-    }
-    if let &[a] = a {
-        return each_of_one(b, out, |b| function(a, b));
-    }
-    // Parts over which neither operand starts again.
-    let part = a.len().min(b.len());
-    for ((out, a), b) in out.chunks_mut(part).zip(a.chunks(part).cycle()).zip(b.chunks(part).cycle()) {
-        out.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| *y = function(a, b));
-    }
-}
-
-fn each_of_one(values: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
-    for out in out.chunks_mut(values.len()) {
-        out.iter_mut().zip(values).for_each(|(y, &x)| *y = function(x));
     }
 }

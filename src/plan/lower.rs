@@ -4,9 +4,9 @@ use super::{Classes, Graph, Kernel, Operand, Operation, Port};
 use crate::{
     Activation, Binary, Elementwise, Error, LayerKind, Model, Result, Rowwise, Tensor,
     layer::{Encoding, broadcast},
+    model::sorted,
     tensor::{element_count, reserve},
 };
-use std::collections::BTreeMap;
 
 pub(super) fn lower(model: &Model) -> Result<Graph> {
     let shapes = model.shapes()?;
@@ -35,13 +35,13 @@ pub(super) fn lower(model: &Model) -> Result<Graph> {
         let operand = lowering.node(node).map_err(|error| error.layer(name))?;
         lowering.of_node.push(operand);
     }
-    let mut names = BTreeMap::new();
+    let mut names = Names::of(model);
     for &node in &model.outputs {
         let width = element_count(&shapes[node])?;
         let value = lowering.materialise(lowering.of_node[node], width);
         lowering.graph.output_values.push(value);
         let port = Port {
-            name: unique_name(model.node_name(node), &mut names),
+            name: names.of_output(model, node),
             shape: shapes[node].clone(),
             slot: 0,
             limits: vec![],
@@ -50,6 +50,36 @@ pub(super) fn lower(model: &Model) -> Result<Graph> {
         lowering.graph.outputs.push(port);
     }
     Ok(lowering.graph)
+}
+
+/// Names of outputs: of the layer, and for its second output `NAME_1`, as Keras 2 has it.
+struct Names {
+    /// Of all layers, in order.
+    taken: Vec<(String, usize)>,
+    /// Outputs that each layer has been given so far.
+    counts: Vec<usize>,
+}
+
+impl Names {
+    fn of(model: &Model) -> Self {
+        let taken = sorted(model.layers.iter().map(|layer| &layer.name));
+        Self { taken, counts: vec![0; model.layers.len()] }
+    }
+
+    fn of_output(&mut self, model: &Model, node: usize) -> String {
+        let name = model.node_name(node);
+        let count = &mut self.counts[model.nodes[node].layer];
+        let mut unique = name.to_string();
+        while *count > 0 {
+            unique = format!("{name}_{count}");
+            if self.taken.binary_search_by(|(taken, _)| taken.cmp(&unique)).is_err() {
+                break;
+            }
+            *count += 1;
+        }
+        *count += 1;
+        unique
+    }
 }
 
 struct Lowering<'a> {
@@ -512,19 +542,6 @@ fn spend(left: usize, positions: usize) -> Result<usize> {
             "the model moves more than {MOST_POSITIONS} values about for each sample; use smaller samples"
         ))
     })
-}
-
-/// The name of an output: that of its layer, and for the second output of a layer `NAME_1`, as Keras 2 has it. `taken`
-/// holds the names there are, with how often each was asked for.
-fn unique_name(name: &str, taken: &mut BTreeMap<String, usize>) -> String {
-    let mut unique = name.to_string();
-    while taken.contains_key(&unique) {
-        let count = taken.entry(name.to_string()).or_default();
-        *count += 1;
-        unique = format!("{name}_{count}");
-    }
-    taken.insert(unique.clone(), 0);
-    unique
 }
 
 /// For each value of a shape, in order, the position in `from` that `place` gives: it is handed the value's indices, and
