@@ -18,14 +18,17 @@ use peak_alloc::PeakAlloc;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Held while a file is read: memory is counted for the whole process.
-static TURN: Mutex<()> = Mutex::new(());
+/// Held during a whole test: memory is counted for the whole process, with what others prepare.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How many times the file's size may be allocated at once, and what besides.
 const FACTOR: usize = 4;
@@ -150,7 +153,6 @@ fn bounded<T>(size: usize, act: impl FnOnce() -> T) -> T {
 
 /// Damages each of the cases `rounds` times. `repair` restores what a reader checks before it looks at the rest.
 fn mutate(cases: &[(String, Case)], rounds: usize, repair: impl Fn(&mut Vec<u8>)) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut random, mut read) = (Random(rounds as u64), 0);
     for (name, sound) in cases {
         sound.read();
@@ -173,21 +175,25 @@ fn none(_: &str) -> bool {
 
 #[test]
 fn keras_hdf5_files() {
+    let _turn = turn();
     mutate(&cases(|name| name.ends_with(".h5"), none), 200, |_| ());
 }
 
 #[test]
 fn tensorflow_js_models() {
+    let _turn = turn();
     mutate(&cases(|name| name == "model.json", |name| name.ends_with(".bin")), 1000, |_| ());
 }
 
 #[test]
 fn safetensors_of_other_tools() {
+    let _turn = turn();
     mutate(&cases(|name| name.ends_with(".safetensors"), none), 2000, |_| ());
 }
 
 #[test]
 fn containers() {
+    let _turn = turn();
     let mut containers = Vec::new();
     for (name, case) in cases(|name| name.ends_with(".h5"), none) {
         let Ok(model) = format::read(&case.files[0].1) else { continue };
@@ -199,6 +205,7 @@ fn containers() {
 
 #[test]
 fn keras_archives() {
+    let _turn = turn();
     let mut archives = cases(|name| name.ends_with(".keras"), none);
     archives.extend(rewritten(format::Output::Keras));
     mutate(&archives, 200, |bytes| zip::repair(bytes));
@@ -218,6 +225,7 @@ fn rewritten(output: format::Output) -> Vec<(String, Case)> {
 
 #[test]
 fn onnx_models() {
+    let _turn = turn();
     let mut models = Vec::new();
     for name in ["node_cases", "graph_cases", "sklearn_cases"] {
         for case in archive::cases(archive::bytes(&format!("onnx/{name}.npz"))) {
