@@ -4,7 +4,7 @@ use crate::{
     Error, Model, Plan, Result,
     gpu::{GpuContext, GpuExecutor},
 };
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, mem::ManuallyDrop, rc::Rc};
 
 /// What the caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,8 +78,9 @@ impl DeviceReport {
 }
 
 thread_local! {
-    /// One device serves every session of a thread: adapters are slow to ask for, and pipelines are shared.
-    static CONTEXT: RefCell<Option<Rc<GpuContext>>> = const { RefCell::new(None) };
+    /// One device serves every session of a thread: adapters are slow to ask for, and pipelines are shared. It is not
+    /// dropped with the thread, when what wgpu keeps for the thread may be gone already.
+    static CONTEXT: RefCell<Option<ManuallyDrop<Rc<GpuContext>>>> = const { RefCell::new(None) };
 }
 
 /// Puts a plan on the GPU.
@@ -87,12 +88,13 @@ thread_local! {
 /// # Errors
 /// `Device` when there is no adapter, or it refuses.
 pub async fn prepare_gpu(model: &Model, plan: &Plan) -> Result<GpuExecutor> {
-    let open = CONTEXT.with_borrow(|context| context.clone().filter(|context| context.lost().is_none()));
+    let open =
+        CONTEXT.with_borrow(|context| context.as_deref().cloned().filter(|context| context.lost().is_none()));
     let context = match open {
         Some(context) => context,
         None => {
             let context = GpuContext::open().await?;
-            CONTEXT.set(Some(context.clone()));
+            CONTEXT.replace(Some(ManuallyDrop::new(context.clone()))).map(ManuallyDrop::into_inner);
             context
         }
     };

@@ -466,8 +466,11 @@ mod tfjs {
 
 #[cfg(feature = "engine")]
 fn compare(what: &str, model: Model, npz: &str) {
+    use nearside::backend::DeviceKind;
     let npz = bytes(&format!("{npz}.io.npz"));
-    pollster::block_on(recorded::compare(what, model, npz, nearside::backend::DeviceKind::Cpu, 1e-5));
+    for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+        pollster::block_on(recorded::compare(what, model.clone(), npz.clone(), device, 1e-5));
+    }
 }
 
 mod safetensors_of_other_tools {

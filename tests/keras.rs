@@ -225,7 +225,9 @@ mod predictions {
     use nearside::backend::DeviceKind;
 
     fn compare(file: &str, npz: &str, tolerance: f32) {
-        pollster::block_on(recorded::compare(file, model(file), bytes(npz), DeviceKind::Cpu, tolerance));
+        for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+            pollster::block_on(recorded::compare(file, model(file), bytes(npz), device, tolerance));
+        }
     }
 
     #[test]

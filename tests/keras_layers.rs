@@ -203,7 +203,9 @@ mod predictions {
     use nearside::backend::DeviceKind;
 
     fn compare(file: &str, npz: &str) {
-        pollster::block_on(recorded::compare(file, model(file), bytes(npz), DeviceKind::Cpu, 1e-5));
+        for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+            pollster::block_on(recorded::compare(file, model(file), bytes(npz), device, 1e-5));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ import { fixtures, inBrowser } from './support.mjs';
 
 const all = fixtures();
 
-test('there are fixtures', () => assert.ok(all.length >= 25, `${all.length} found`));
+test('there are fixtures', () => assert.ok(all.length >= 60, `${all.length} found`));
 
 for (const [device, webgpu] of [
   ['cpu', false],

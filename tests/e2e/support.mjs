@@ -111,12 +111,12 @@ function npm(cwd, ...args) {
 export function fixtures() {
   const names = new Set(readdirSync('tests/fixtures', { recursive: true }));
   return [...names].sort().flatMap((file) => {
-    const stem = file.replace(/\.h5$/, '');
+    const stem = file.replace(/\.(h5|keras)$|\/model\.json$/, '').replace('pytorch_style.onnx', 'pytorch_style');
     // Weights alone need their architecture.
     if (stem === file || stem.endsWith('.weights')) return [];
     // dress_latest.h5 is dress.h5 in another form.
     const candidates = [`${stem}.io.npz`, `${stem.split('_')[0]}.io.npz`, join(dirname(file), 'io.npz')];
     const recorded = candidates.find((name) => names.has(name));
-    return recorded ? [{ file, recorded, tolerance: stem.endsWith('_f16') ? 2e-3 : TOLERANCE }] : [];
+    return recorded ? [{ file, recorded, tolerance: stem.endsWith('dress_f16') ? 2e-3 : TOLERANCE }] : [];
   });
 }
