@@ -1,7 +1,7 @@
 //! A model compiled to steps over buffer slots: what every executor interprets.
 //!
-//! Three passes: [`lower`] turns layers into operations on values and weights, where what computes nothing disappears;
-//! [`fold`] moves what it can into the matrix product before or behind it; [`slots`] gives the values that are left
+//! Three passes: `lower` turns layers into operations on values and weights, where what computes nothing disappears;
+//! `fold` moves what it can into the matrix product before or behind it; `slots` gives the values that are left
 //! their buffers.
 
 mod fold;

@@ -7,7 +7,7 @@
 //! all), nodes that no output needs are passed over, and every other operator becomes one or more layers.
 //!
 //! ONNX's tensors have the batch axis that a [`Model`] leaves out. A graph is taken for one over batches when the first
-//! axis of each input is open or of length 1; [`value::Batch`] follows that axis through the graph. When something
+//! axis of each input is open or of length 1; `value::Batch` follows that axis through the graph. When something
 //! works across it (a transposition, a sum over the batch …) and all lengths are in the file, the graph is read once
 //! more as one of a single sample that has all the axes.
 //!
