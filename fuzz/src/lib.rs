@@ -1,5 +1,7 @@
 //! What the targets share: the bounds that reading any file must keep, and inputs that are several files.
 
+#[path = "../../tests/damage/hdf5.rs"]
+pub mod hdf5;
 #[path = "../../tests/damage/zip.rs"]
 pub mod zip;
 
