@@ -18,6 +18,8 @@ pub(crate) mod safetensors;
 #[cfg(feature = "formats")]
 mod stored;
 #[cfg(feature = "formats")]
+mod table;
+#[cfg(feature = "formats")]
 pub mod tfjs;
 #[cfg(feature = "formats")]
 pub mod torch;

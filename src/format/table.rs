@@ -40,12 +40,6 @@ impl<T> Table<T> {
         self.values.get_mut(*self.places.get(name)?)?.as_mut()
     }
 
-    /// Takes the value of that name out.
-    pub(in crate::format) fn remove(&mut self, name: &str) -> Option<T> {
-        let place = self.places.remove(name)?;
-        self.values.get_mut(place)?.take()
-    }
-
     /// Whether there is a value of that name.
     pub(in crate::format) fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
@@ -53,12 +47,8 @@ impl<T> Table<T> {
 
     /// All values with their names, in the names' order.
     pub(in crate::format) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        let value = |(name, &place): (&'_ String, &usize)| (name.as_str(), place);
-        self.places.iter().map(value).filter_map(|(name, place)| Some((name, self.values.get(place)?.as_ref()?)))
-    }
-
-    /// The first of the names.
-    pub(in crate::format) fn first(&self) -> Option<&str> {
-        self.places.keys().next().map(String::as_str)
+        self.places
+            .iter()
+            .filter_map(|(name, place)| Some((name.as_str(), self.values.get(*place)?.as_ref()?)))
     }
 }

@@ -7,9 +7,8 @@ use super::{
     layer::{self, Content},
     network::Network,
 };
-use crate::format::json::Value;
+use crate::format::{json::Value, table::Table};
 use crate::{Error, Model, Result, Tensor};
-use std::collections::BTreeMap;
 
 /// A model that lacks its weights.
 #[derive(Debug, PartialEq)]
@@ -61,9 +60,9 @@ pub(in crate::format) fn read(config: &str, version: Option<KerasVersion>) -> Re
         )));
     }
     let mut network = Network::read(&class, value, version)?;
-    check_shared(&network, &mut BTreeMap::new())?;
+    check_shared(&network, &mut Table::default())?;
     let mut layers = Vec::new();
-    number(&mut network, &mut Vec::new(), &mut BTreeMap::new(), &mut layers);
+    number(&mut network, &mut Vec::new(), &mut Table::default(), &mut layers);
     Ok(Architecture { network, version, layers })
 }
 
@@ -102,12 +101,17 @@ fn spoken(config: &str) -> Result<KerasVersion> {
 }
 
 /// Fails where two entries say that they are the same layer, and are not.
-fn check_shared<'a>(network: &'a Network, seen: &mut BTreeMap<u64, &'a Content>) -> Result<()> {
+fn check_shared<'a>(network: &'a Network, seen: &mut Table<&'a Content>) -> Result<()> {
     for entry in &network.entries {
-        if let Some(id) = entry.shared
-            && *seen.entry(id).or_insert(&entry.content) != &entry.content
-        {
-            return Err(Error::format("shares its 'shared_object_id' with another layer").layer(&entry.name));
+        if let Some(id) = &entry.shared {
+            match seen.get(id) {
+                Some(first) if *first != &entry.content => {
+                    let message = "shares its 'shared_object_id' with another layer";
+                    return Err(Error::format(message).layer(&entry.name));
+                }
+                Some(_) => {}
+                None => drop(seen.insert(id.clone(), &entry.content)),
+            }
         }
         if let Content::Model(inner) = &entry.content {
             check_shared(inner, seen)?;
@@ -120,7 +124,7 @@ fn check_shared<'a>(network: &'a Network, seen: &mut BTreeMap<u64, &'a Content>)
 fn number(
     network: &mut Network,
     path: &mut Vec<String>,
-    shared: &mut BTreeMap<u64, usize>,
+    shared: &mut Table<usize>,
     layers: &mut Vec<LayerWeights>,
 ) {
     for entry in &mut network.entries {
@@ -129,9 +133,13 @@ fn number(
             Content::Model(inner) => number(inner, path, shared, layers),
             Content::Layer(spec, index) => {
                 let next = layers.len();
-                *index = entry.shared.map_or(next, |id| *shared.entry(id).or_insert(next));
+                let first = entry.shared.as_ref().and_then(|id| shared.get(id)).copied();
+                *index = first.unwrap_or(next);
                 if *index == next {
                     layers.push(LayerWeights { index: next, path: path.clone(), names: spec.weight_names() });
+                    if let Some(id) = &entry.shared {
+                        shared.insert(id.clone(), next);
+                    }
                 }
             }
         }

@@ -4,10 +4,14 @@
 //! hostile until proven otherwise: the directory decides what there is, and each member that is read has to be of just
 //! the size and the checksum that it declares.
 
-use crate::{Error, Result, format::crc32::crc32, tensor::reserve};
+use crate::{
+    Error, Result,
+    format::{crc32::crc32, table::Table},
+    tensor::reserve,
+};
 use miniz_oxide::inflate::{TINFLStatus, decompress_slice_iter_to_slice};
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 /// How much a member may grow, and what it may grow to however small it was. Weights hardly shrink, and an architecture
 /// is small.
@@ -17,7 +21,7 @@ const LARGEST_ANYWAY: u64 = 1 << 20;
 /// An open archive.
 pub(super) struct Archive<'a> {
     zip: ZipSliceArchive<&'a [u8]>,
-    members: BTreeMap<String, Member>,
+    members: Table<Member>,
 }
 
 struct Member {
@@ -33,7 +37,7 @@ impl<'a> Archive<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let end = bytes.len() as u64;
         let zip = ZipArchive::from_slice(bytes).map_err(|_| damaged().offset(end))?;
-        let mut members = BTreeMap::new();
+        let mut members = Table::default();
         let mut count = 0u64;
         let mut entries = zip.entries();
         while let Some(entry) = entries.next_entry().map_err(|_| damaged().offset(end))? {
@@ -62,7 +66,7 @@ impl<'a> Archive<'a> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        self.members.contains(name)
     }
 
     /// A member's bytes; `None` if there is no member of this name.

@@ -25,10 +25,18 @@ impl Axes {
         }
     }
 
-    /// As Keras 3 orders them before it makes weights: negative ones first.
-    pub(super) fn sorted(mut self) -> Self {
-        self.0.sort_unstable();
-        self
+    /// Those of a sample, as Keras 3 orders them before it makes weights: negative ones first.
+    pub(super) fn of_sample_sorted(&self, rank: usize) -> Result<Vec<usize>> {
+        // Of which none is out of these bounds, or there twice.
+        self.of_sample(rank)?;
+        let most = rank as i64 + 1;
+        Self((-most..most).filter(|axis| self.0.contains(axis)).collect()).of_sample(rank)
+    }
+
+    /// The axes of a sample in ascending order.
+    pub(super) fn ascending(&self, rank: usize) -> Result<Vec<usize>> {
+        let axes = self.of_sample(rank)?;
+        Ok((0..rank).filter(|axis| axes.contains(axis)).collect())
     }
 
     /// The axes of a sample with so many axes, 0 the one behind the batch, in the same order.

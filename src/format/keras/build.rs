@@ -10,8 +10,7 @@ use super::{
     operation,
     spec::{Masking, Spec, Weights, Wrapping},
 };
-use crate::{Error, Layer, LayerKind, Model, Node, Result};
-use std::collections::BTreeSet;
+use crate::{Error, Layer, LayerKind, Model, Node, Result, format::names::Names};
 
 /// Calls of layers in a model with what they are given, those in nested models as often as they are called: a short text
 /// can ask for more than any machine holds.
@@ -28,7 +27,7 @@ struct Builder<'a, 'b> {
     weights: &'a mut WeightSource<'b>,
     /// What has become of each layer.
     made: Vec<Vec<Expansion>>,
-    names: BTreeSet<String>,
+    names: Names,
     layers: Vec<Layer>,
     nodes: Vec<Node>,
     results: Vec<Outcome>,
@@ -55,22 +54,26 @@ struct Outcome {
 
 pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> Result<Model> {
     let listed = architecture.layers();
+    let mut names = Names::default();
+    for layer in listed {
+        let name = layer.name();
+        if names.unique(&name) != name {
+            return Err(Error::unsupported(
+                "layers of nested models have the same names, joined by '/', as others; rename them",
+            ));
+        }
+    }
     let mut builder = Builder {
         listed,
         weights,
         made: listed.iter().map(|_| Vec::new()).collect(),
-        names: listed.iter().map(LayerWeights::name).collect(),
+        names,
         layers: Vec::new(),
         nodes: Vec::new(),
         results: Vec::new(),
         calls_left: MOST_CALLS,
         positions_left: MOST_POSITIONS,
     };
-    if builder.names.len() != listed.len() {
-        return Err(Error::unsupported(
-            "layers of nested models have the same names, joined by '/', as others; rename them",
-        ));
-    }
     let network = &architecture.network;
     let inputs = builder.inputs(network)?;
     let outputs = builder.network(network, &inputs)?;
@@ -297,7 +300,7 @@ impl Builder<'_, '_> {
         for (index, step) in composer.steps.into_iter().enumerate() {
             let name = match result {
                 Source::Step(step) if step == index && is_first => name.clone(),
-                _ => self.unique(&format!("{name}/{}", step.kind.type_name().to_ascii_lowercase())),
+                _ => self.names.unique(&format!("{name}/{}", step.kind.type_name().to_ascii_lowercase())),
             };
             self.layers.push(Layer::new(name, step.kind));
             steps.push((self.layers.len() - 1, step.inputs));
@@ -305,16 +308,6 @@ impl Builder<'_, '_> {
         if let Some(made) = self.made.get_mut(listed.index) {
             made.push(Expansion { shapes, steps, result });
         }
-    }
-
-    fn unique(&mut self, name: &str) -> String {
-        let mut unique = name.to_string();
-        let mut number = 0u32;
-        while !self.names.insert(unique.clone()) {
-            number += 1;
-            unique = format!("{name}_{number}");
-        }
-        unique
     }
 
     /// Calls the layers of an expansion on nodes.

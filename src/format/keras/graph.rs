@@ -14,8 +14,11 @@ use super::{
     network::Network,
     order,
 };
-use crate::{Error, Result, format::json::Value, model::sorted};
-use std::collections::BTreeMap;
+use crate::{
+    Error, Result,
+    format::{json::Value, table::Table},
+    model::sorted,
+};
 
 /// A call of a layer or of a model.
 #[derive(Debug, PartialEq)]
@@ -106,7 +109,7 @@ pub(super) fn wire(
     version: KerasVersion,
 ) -> Result<Wiring> {
     let mut listed = Vec::new();
-    let mut nodes = BTreeMap::new();
+    let mut nodes = Table::default();
     for (layer, entry) in entries.iter_mut().enumerate() {
         let first = listed.len();
         let calls = entry.calls.take();
@@ -145,7 +148,7 @@ pub(super) fn wire(
 /// The entries by name.
 struct Names<'a> {
     entries: &'a [Entry],
-    nodes: BTreeMap<String, Nodes>,
+    nodes: Table<Nodes>,
     version: KerasVersion,
 }
 

@@ -5,10 +5,10 @@
 //! dataset is read before its declared size is known to be there.
 
 use super::{float::Float, superblock};
-use crate::{Error, Result, Tensor, tensor::element_count};
+use crate::{Error, Result, Tensor, format::table::Table, tensor::element_count};
 use hdf5_pure::{AttrValue, ChunkIndex, Dataset, File, FormatError, Layout};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -93,8 +93,12 @@ impl Hdf5 {
     }
 
     /// All groups right below another.
-    pub(super) fn groups(&self, parent: &Group, place: &str) -> Result<HashMap<String, Group>> {
-        Ok(parent.iter_groups().map_err(|error| broken(error).tensor(place))?.collect())
+    pub(super) fn groups(&self, parent: &Group, place: &str) -> Result<Table<Group>> {
+        let mut groups = Table::default();
+        for (name, group) in parent.iter_groups().map_err(|error| broken(error).tensor(place))? {
+            groups.insert(name, group);
+        }
+        Ok(groups)
     }
 
     /// How many datasets are right below a group.
@@ -198,7 +202,7 @@ impl Hdf5 {
             return Err(Error::format(format!("chunks of shape {chunk:?} do not fit the shape {shape:?}")));
         }
         let chunks = dataset.chunks().map_err(broken)?;
-        let mut places = HashSet::new();
+        let mut taken = vec![false; count as usize];
         let mut stored = 0u64;
         for part in &chunks {
             // The library reserves the declared size of a chunk before it looks whether the file has as many bytes.
@@ -208,15 +212,22 @@ impl Hdf5 {
             stored = stored.saturating_add(part.storage_size);
             // The library would place it at whatever its corner wraps to.
             let mut corner = part.offset.iter().zip(shape.iter().zip(chunk));
-            if !corner.all(|(&at, (&axis, &edge))| at < axis && at % edge == 0) {
+            let place = corner.try_fold(0, |place: u64, (&at, (&axis, &edge))| {
+                let is_corner = at < axis && at.checked_rem(edge) == Some(0);
+                is_corner.then(|| place.saturating_mul(axis.div_ceil(edge)).saturating_add(at / edge))
+            });
+            let Some(place) = place else {
                 let message = format!("a chunk lies at {:?}, outside the shape {shape:?}", part.offset);
                 return Err(Error::format(message).offset(part.address));
+            };
+            if let Some(taken) = usize::try_from(place).ok().and_then(|place| taken.get_mut(place)) {
+                *taken = true;
             }
-            places.insert(&part.offset);
         }
         // A chunk that is missing would read as zeros; of two at one place, either could be meant.
-        if places.len() as u64 != count || chunks.len() as u64 != count {
-            let message = format!("{} chunks at {} of {count} places", chunks.len(), places.len());
+        let places = taken.iter().filter(|taken| **taken).count();
+        if places as u64 != count || chunks.len() as u64 != count {
+            let message = format!("{} chunks at {places} of {count} places", chunks.len());
             return Err(Error::format(message));
         }
         Ok(stored)

@@ -19,7 +19,7 @@ pub(super) struct Entry {
     /// Whether its weights are trained, which decides where a file has them.
     pub(super) trainable: bool,
     /// What the entries of one and the same layer have in common.
-    pub(super) shared: Option<u64>,
+    pub(super) shared: Option<String>,
     pub(super) content: Content,
     /// Where the layer declares the model's input (Keras 1 and 2 without InputLayer).
     pub(super) sample_shape: Shape,
@@ -43,7 +43,7 @@ pub(super) enum Content {
 pub(super) struct Class {
     pub(super) name: String,
     module: Option<String>,
-    shared: Option<u64>,
+    shared: Option<String>,
 }
 
 impl Entry {
@@ -171,7 +171,7 @@ pub(super) fn class(fields: &mut Fields) -> Result<Class> {
     if let Some(name) = foreign {
         return Err(Error::unsupported(format!("{name} is a custom class, which nearside cannot run")));
     }
-    let shared = fields.take("shared_object_id").and_then(|id| id.as_u64());
+    let shared = fields.take("shared_object_id").and_then(|id| id.as_u64()).map(|id| id.to_string());
     fields.skip(&["build_config", "compile_config"]);
     Ok(Class { name, module, shared })
 }

@@ -8,8 +8,10 @@ use super::{
     hdf5::{Group, Hdf5},
     layer::{Content, Entry},
 };
-use crate::{Error, Result, Tensor};
-use std::collections::{BTreeSet, HashMap};
+use crate::{
+    Error, Result, Tensor,
+    format::table::{Names, Table},
+};
 
 /// Where the weights of each layer are.
 pub(super) struct LegacyWeights {
@@ -34,7 +36,7 @@ struct Groups {
     /// Path of the group, for messages.
     place: &'static str,
     /// Found in one pass: a look-up by name would read the group's whole index for each layer.
-    by_name: HashMap<String, Group>,
+    by_name: Table<Group>,
     /// Names in `layer_names`.
     names: Vec<String>,
 }
@@ -59,10 +61,13 @@ impl LegacyWeights {
                 wanted.push((entry, slots));
             }
         }
-        let there: BTreeSet<&String> = groups.names.iter().collect();
+        let mut there = Names::default();
+        for name in &groups.names {
+            there.insert(name.clone(), ());
+        }
         let renamed = of_another && wanted.iter().any(|(entry, _)| !there.contains(&entry.name));
         let in_order = if renamed { groups.with_weights(file, wanted.len())? } else { Vec::new() };
-        let mut taken = BTreeSet::new();
+        let mut taken = Names::default();
         for (index, (entry, slots)) in wanted.iter().enumerate() {
             let name = in_order.get(index).unwrap_or(&entry.name);
             let place = groups.path(name);
@@ -81,7 +86,7 @@ impl LegacyWeights {
                 fill(&mut found, listed, slots, &group, &place, paths)
             };
             take().map_err(|error| error.layer(&entry.name))?;
-            taken.insert(name.clone());
+            taken.insert(name.clone(), ());
         }
         groups.check_rest(file, &taken)?;
         Ok(Self { found })
@@ -152,10 +157,10 @@ impl Groups {
     }
 
     /// Fails if there are weights that the architecture does not account for.
-    fn check_rest(&self, file: &Hdf5, taken: &BTreeSet<String>) -> Result<()> {
+    fn check_rest(&self, file: &Hdf5, taken: &Names) -> Result<()> {
         // Weights of the model itself rather than of a layer; written by Keras ≥ 2.6, and empty in functional models.
         let of_model = "top_level_model_weights".to_string();
-        let extra = self.by_name.contains_key(&of_model).then_some(&of_model);
+        let extra = self.by_name.contains(&of_model).then_some(&of_model);
         for layer in self.names.iter().filter(|name| !taken.contains(*name)).chain(extra) {
             let (_, names) = self.weights(file, layer)?;
             if let Some(name) = names.first() {
@@ -225,10 +230,10 @@ fn slots(entry: &Entry, listed: &[LayerWeights], version: KerasVersion) -> Vec<S
     }
     let mut all = Vec::new();
     in_keras_3(entry, listed, &mut all);
-    if entry.trainable {
-        all.sort_by_key(|(_, trained)| !trained);
-    }
-    all.into_iter().map(|(slot, _)| slot).collect()
+    // Those of a model of which nothing is trained stay in their order.
+    let first = all.iter().filter(|(_, trained)| *trained || !entry.trainable);
+    let rest = all.iter().filter(|(_, trained)| !*trained && entry.trainable);
+    first.chain(rest).map(|(slot, _)| *slot).collect()
 }
 
 /// What is trained and what is not, of each part of a model before that of the whole.

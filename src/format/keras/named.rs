@@ -8,8 +8,7 @@ use super::{
     network::Network,
     saved::{CONTAINERS, snake_case},
 };
-use crate::{Error, Result, model::sorted};
-use std::collections::BTreeSet;
+use crate::{Error, Result, format::table, model::sorted};
 
 /// A layer's name may have the names of so many models in front, less one.
 const DEPTHS: usize = 5;
@@ -44,7 +43,7 @@ impl Names {
             CONTAINERS.into_iter().find(|container| names.iter().any(|name| is_path(name, container)));
         let archive = container.map(|container| {
             let mut paths = vec![String::new(); architecture.layers().len()];
-            archive_paths(&architecture.network, container, "", &mut BTreeSet::new(), &mut paths);
+            archive_paths(&architecture.network, container, "", &mut table::Names::default(), &mut paths);
             paths
         });
         Self { names: names.into_iter().map(Some).collect(), layers, archive }
@@ -126,13 +125,13 @@ fn archive_paths(
     network: &Network,
     container: &str,
     place: &str,
-    seen: &mut BTreeSet<u64>,
+    seen: &mut table::Names,
     paths: &mut [String],
 ) {
     // Of each class, which are few, how many there were.
     let mut counts: Vec<(String, usize)> = Vec::new();
     for entry in &network.entries {
-        let is_new = entry.shared.is_none_or(|id| seen.insert(id));
+        let is_new = entry.shared.as_ref().is_none_or(|id| seen.insert(id.clone(), ()).is_none());
         if !is_new || entry.is_operation() || entry.is_input() {
             continue;
         }

@@ -7,9 +7,8 @@ use super::{
     layer::{Content, Entry, sample_shape, skip_common},
     spec::{Shape, Spec},
 };
-use crate::format::json::Value;
+use crate::format::{json::Value, table::Names};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
 
 /// A model that lacks its weights.
 #[derive(Debug, PartialEq)]
@@ -134,10 +133,15 @@ fn read_entries(layers: Value, version: KerasVersion) -> Result<Vec<Entry>> {
     let Value::Array(layers) = layers else {
         return Err(Error::format(format!("'layers' is {}, a list is needed", brief(&layers))));
     };
-    let entries = layers.into_iter().map(|layer| Entry::read(layer, version)).collect::<Result<Vec<_>>>()?;
-    let mut names = BTreeSet::new();
-    match entries.iter().find(|entry| !names.insert(&entry.name)) {
-        Some(entry) => Err(Error::format("two layers have this name").layer(&entry.name)),
-        None => Ok(entries),
+    let mut entries = Vec::with_capacity(layers.len());
+    for layer in layers {
+        entries.push(Entry::read(layer, version)?);
     }
+    let mut names = Names::default();
+    for entry in &entries {
+        if names.insert(entry.name.clone(), ()).is_some() {
+            return Err(Error::format("two layers have this name").layer(&entry.name));
+        }
+    }
+    Ok(entries)
 }

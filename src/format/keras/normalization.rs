@@ -77,8 +77,6 @@ impl Norm {
         let mut switch = |key| Ok(if has_both { config.flag(key)?.unwrap_or(true) } else { false });
         let (center, scale) = (switch("center")?, switch("scale")?);
         let axes = config.axes("axis")?.unwrap_or_else(Axes::last);
-        // Before its weights are made, of a shape in this order.
-        let axes = if version < KerasVersion::THREE { axes } else { axes.sorted() };
         if !matches!(method, Method::Unit) {
             epsilon = config.number("epsilon")?.unwrap_or(epsilon);
         }
@@ -101,7 +99,11 @@ impl Norm {
 
     /// Shape of each weight.
     pub(super) fn weight_shape(&self, input: &Wire) -> Result<Vec<usize>> {
-        let axes = self.axes.of_sample(input.shape.len())?;
+        let rank = input.shape.len();
+        let axes = match self.version < KerasVersion::THREE {
+            true => self.axes.of_sample(rank)?,
+            false => self.axes.of_sample_sorted(rank)?,
+        };
         Ok(axes.iter().filter_map(|&axis| input.shape.get(axis).copied()).collect())
     }
 
@@ -110,12 +112,11 @@ impl Norm {
         if let Method::Group { groups } = self.method {
             return self.grouped(composer, input, groups, weights);
         }
-        let mut axes = self.axes.of_sample(rank)?;
+        // Keras reads the weights' values in the order of the axes, whatever the order of their lengths.
+        let axes = self.axes.ascending(rank)?;
         if axes.is_empty() || axes.len() > 1 && matches!(self.method, Method::Batch { .. }) {
             return Err(Error::unsupported(format!("normalizes along {} axes", axes.len())));
         }
-        // Keras reads the weights' values in the order of the axes, whatever the order of their lengths.
-        axes.sort_unstable();
         if matches!(self.method, Method::Rms) && axes.last() != Some(&(rank - 1)) {
             return Err(Error::unsupported("RMSNormalization along other axes than the last ones"));
         }

@@ -136,8 +136,7 @@ fn discretization(config: &mut Fields) -> Result<Preprocessing> {
 
 /// The axes whose positions have moments of their own, in order, and their lengths.
 fn kept(axes: &Axes, input: &Wire) -> Result<(Vec<usize>, Vec<usize>)> {
-    let mut axes = axes.of_sample(input.shape.len())?;
-    axes.sort_unstable();
+    let axes = axes.ascending(input.shape.len())?;
     let lengths = axes.iter().filter_map(|&axis| input.shape.get(axis).copied()).collect();
     Ok((axes, lengths))
 }

@@ -22,8 +22,11 @@ use super::{
     layer::{Content, Entry},
     network::Network,
 };
-use crate::{Error, Result, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{
+    Error, Result, Tensor,
+    format::table::{Names, Table},
+    model::sorted,
+};
 
 /// Groups that hold a group for each layer of a model.
 pub(super) const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
@@ -44,7 +47,7 @@ impl SavedWeights {
             file,
             listed: architecture.layers(),
             found: architecture.layers().iter().map(|_| None).collect(),
-            seen: BTreeSet::new(),
+            seen: Names::default(),
         };
         search.network(&architecture.network, &file.root(), "")?;
         Ok(Self { found: search.found })
@@ -72,7 +75,7 @@ struct Search<'a> {
     listed: &'a [LayerWeights],
     found: Vec<Option<(Group, String)>>,
     /// What several entries have in common whose weights are in the file once.
-    seen: BTreeSet<u64>,
+    seen: Names,
 }
 
 impl Search<'_> {
@@ -89,36 +92,46 @@ impl Search<'_> {
         let Some((container, place)) = found else {
             return Err(Error::format(format!("the file has no group '{place}layers'")));
         };
-        let mut groups = self.numbered(&container, &place)?;
+        let mut groups = self.by_class(&container, &place)?;
         // In the order in which Keras visits them: what is listed again has its weights where it came first.
         for entry in &network.entries {
-            let is_new = entry.shared.is_none_or(|id| self.seen.insert(id));
+            let is_new = entry.shared.as_ref().is_none_or(|id| self.seen.insert(id.clone(), ()).is_none());
             // Operations are no layers to Keras, and inputs have no weights.
             if is_new && !entry.is_operation() && !entry.is_input() {
                 let class = snake_case(&entry.class);
-                let next = groups.range((class.clone(), 0)..).next().map(|(key, _)| key.clone());
-                let group = next.filter(|key| key.0 == class).and_then(|key| groups.remove(&key));
+                let group = groups.get_mut(&class).and_then(Vec::pop);
                 self.entry(entry, group, &format!("{place}/{class}"))
                     .map_err(|error| error.layer(&entry.name))?;
             }
         }
-        match groups.into_iter().find(|((class, _), _)| class != "input_layer") {
+        let mut rest = groups.iter().filter(|(class, _)| *class != "input_layer");
+        match rest.find_map(|(_, groups)| groups.last()) {
             None => Ok(()),
-            Some((_, (path, _))) => Err(Error::format("the architecture has no such layer").tensor(path)),
+            Some((path, _)) => Err(Error::format("the architecture has no such layer").tensor(path)),
         }
     }
 
-    /// The groups of a model's layers, each with its path, by class and number.
-    fn numbered(&self, container: &Group, place: &str) -> Result<BTreeMap<(String, u64), (String, Group)>> {
-        let mut numbered = BTreeMap::new();
-        for (name, group) in self.file.groups(container, place)? {
-            let key = match name.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
-                Some((class, Ok(number))) => (class.to_string(), number),
-                _ => (name.clone(), 0),
-            };
-            numbered.insert(key, (format!("{place}/{name}"), group));
+    /// The groups of a model's layers by class, each with its path, the highest number first.
+    fn by_class(&self, container: &Group, place: &str) -> Result<Table<Vec<(String, Group)>>> {
+        let groups = self.file.groups(container, place)?;
+        let groups: Vec<(&str, &Group)> = groups.iter().collect();
+        let mut keys = Vec::with_capacity(groups.len());
+        for (name, _) in &groups {
+            keys.push(match name.rsplit_once('_').map(|(class, number)| (class, number.parse::<u64>())) {
+                Some((class, Ok(number))) => format!("{number:020}{class}"),
+                _ => format!("{:020}{name}", 0),
+            });
         }
-        Ok(numbered)
+        let mut classes: Table<Vec<(String, Group)>> = Table::default();
+        for (key, index) in sorted(keys.iter()).iter().rev() {
+            let (Some((name, group)), Some(class)) = (groups.get(*index), key.get(20..)) else { continue };
+            let found = (format!("{place}/{name}"), (*group).clone());
+            match classes.get_mut(class) {
+                Some(groups) => groups.push(found),
+                None => drop(classes.insert(class.to_string(), vec![found])),
+            }
+        }
+        Ok(classes)
     }
 
     /// Gives an entry its group.
