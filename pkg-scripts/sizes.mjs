@@ -2,7 +2,7 @@
 // Fails beyond the budgets. node sizes.mjs [FOLDER OF THE PACKAGE [FOLDER OF ITS MODULES WITH NAMES]]
 import { readFileSync, readdirSync } from 'node:fs';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
-import { codeByCrate } from './wasm-crates.mjs';
+import { codeByCrate, codeByFormat } from './wasm-crates.mjs';
 
 const [, , pkg = 'pkg', named = 'www/generated'] = process.argv;
 
@@ -32,6 +32,9 @@ for (const { name } of DOWNLOADS) {
   const largest = crates.slice(0, 3).map(([crate, bytes]) => `${crate} ${kilobytes(bytes)}`);
   console.log(`${name}: ${largest.join(', ')}, of ${kilobytes(all)}`);
 }
+
+const costs = codeByFormat(readFileSync(`${named}/formats_bg.wasm`)).map(([format, bytes]) => `${format} ${kilobytes(bytes)}`);
+console.log(`Code by format, raw: ${costs.join(', ')}`);
 
 function weigh(bytes) {
   const brotli = { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } };

@@ -9,13 +9,29 @@ const FUNCTION_NAMES = 1;
 
 /** Bytes of code of each crate, largest first. A generic function counts for the crate that wrote it. */
 export function codeByCrate(wasm) {
+  return codeBy(wasm, crateOf);
+}
+
+/** Bytes of code of each format's reader and writer and of the libraries that it alone needs, largest first. */
+export function codeByFormat(wasm) {
+  return codeBy(wasm, formatOf);
+}
+
+function codeBy(wasm, groupOf) {
   const names = functionNames(wasm);
-  const crates = new Map();
+  const groups = new Map();
   functionSizes(wasm).forEach((bytes, i) => {
-    const crate = crateOf(names[i]);
-    crates.set(crate, (crates.get(crate) ?? 0) + bytes);
+    const group = groupOf(names[i]);
+    groups.set(group, (groups.get(group) ?? 0) + bytes);
   });
-  return [...crates].sort(([, a], [, b]) => b - a);
+  return [...groups].sort(([, a], [, b]) => b - a);
+}
+
+/** The format whose reader a function belongs to, by our module or the library's crate. */
+function formatOf(name) {
+  const module = /nearside(?:\[\w+\])?::format::(keras|onnx|tfjs|torch|container|safetensors)/.exec(name)?.[1];
+  const library = { hdf5_pure: 'Keras: HDF5', miniz_oxide: 'Keras: inflating', rawzip: 'Keras: zip', prost: 'ONNX: protobuf' };
+  return module ?? library[crateOf(name)] ?? 'shared';
 }
 
 /** The first crate in a name such as `serde_json::read::…`, `<f64 as zmij::…>::…` or `<dlmalloc[e24a27700634d609]::…`. */
