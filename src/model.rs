@@ -148,7 +148,7 @@ pub(crate) fn table(rows: &[[String; 4]]) -> String {
 }
 
 /// Names in order, each with its index. By a heap, in a tenth of the code of a sort.
-pub(crate) fn sorted<'a>(names: &mut dyn Iterator<Item = &'a String>) -> Vec<(String, usize)> {
+pub(crate) fn sorted(names: &mut dyn Iterator<Item = &String>) -> Vec<(String, usize)> {
     let mut heap = BinaryHeap::new();
     for name in names {
         heap.push((name.clone(), heap.len()));

@@ -161,7 +161,7 @@ impl Groups {
         // Weights of the model itself rather than of a layer; written by Keras ≥ 2.6, and empty in functional models.
         let of_model = "top_level_model_weights".to_string();
         let extra = self.by_name.contains(&of_model).then_some(&of_model);
-        for layer in self.names.iter().filter(|name| !taken.contains(*name)).chain(extra) {
+        for layer in self.names.iter().filter(|name| !taken.contains(name)).chain(extra) {
             let (_, names) = self.weights(file, layer)?;
             if let Some(name) = names.first() {
                 return Err(Error::format("the architecture has no such weight")
