@@ -367,7 +367,7 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
         | LayerKind::Embedding { .. }
         | LayerKind::Discretization { .. } => {}
     }
-    Value::Object(fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    Value::object_of(&mut fields)
 }
 
 fn activation_fields(activation: Activation) -> Value {

@@ -44,7 +44,7 @@ impl<'a> File<'a> {
         let mut fields = header.into_fields();
         let mut entries = Vec::with_capacity(fields.len());
         let mut order = BinaryHeap::new();
-        for (name, index) in sorted(fields.iter().map(|(name, _)| name)) {
+        for (name, index) in sorted(&mut fields.iter().map(|(name, _)| name)) {
             let value = std::mem::replace(&mut fields[index].1, Value::Null);
             let entry = Entry::read(value).map_err(|error| error.tensor(&name).offset(8))?;
             order.push(Reverse((entry.start, entry.end, entries.len())));

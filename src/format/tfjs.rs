@@ -80,7 +80,10 @@ impl ModelJson {
                  tensorflowjs_converter --output_format=tfjs_layers_model, or save it with model.save('model.keras')",
             ));
         }
-        let groups = fields.list("weightsManifest")?.into_iter().map(Group::new).collect::<Result<_>>()?;
+        let mut groups = Vec::new();
+        for group in fields.list("weightsManifest")? {
+            groups.push(Group::new(group)?);
+        }
         for skipped in ["generatedBy", "convertedBy", "trainingConfig", "userDefinedMetadata"] {
             fields.take_optional(skipped);
         }
@@ -137,7 +140,10 @@ impl Group {
     fn new(json: Value) -> Result<Self> {
         let mut fields = Object::new(json, "a group of weightsManifest")?;
         let paths = fields.strings("paths")?;
-        let weights = fields.list("weights")?.into_iter().map(Weight::new).collect::<Result<_>>()?;
+        let mut weights = Vec::new();
+        for weight in fields.list("weights")? {
+            weights.push(Weight::new(weight)?);
+        }
         fields.finish()?;
         Ok(Self { paths, weights })
     }
@@ -232,11 +238,11 @@ struct Stored<'a> {
 
 impl<'a> Stored<'a> {
     fn new(groups: Vec<Group>, open: impl Fn(&str) -> Result<&'a [u8]>) -> Result<Self> {
-        let paths = sorted(groups.iter().flat_map(|group| &group.paths));
+        let paths = sorted(&mut groups.iter().flat_map(|group| &group.paths));
         if let Some(path) = twice(&paths) {
             return Err(Error::format(format!("weightsManifest lists the file '{path}' twice")));
         }
-        let names = sorted(groups.iter().flat_map(|group| &group.weights).map(|weight| &weight.name));
+        let names = sorted(&mut groups.iter().flat_map(|group| &group.weights).map(|weight| &weight.name));
         if let Some(name) = twice(&names) {
             return Err(Error::format("weightsManifest lists this weight twice").tensor(name));
         }

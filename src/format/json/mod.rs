@@ -59,8 +59,17 @@ impl Value {
     }
 
     /// An object of these fields.
-    pub fn object<const N: usize>(fields: [(&str, Self); N]) -> Self {
-        Self::Object(fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    pub fn object<const N: usize>(mut fields: [(&str, Self); N]) -> Self {
+        Self::object_of(&mut fields)
+    }
+
+    /// An object of these fields, whose values are taken out: one function for lists of every length.
+    pub fn object_of(fields: &mut [(&str, Self)]) -> Self {
+        let mut object = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            object.push((name.to_string(), value.take()));
+        }
+        Self::Object(Object(object))
     }
 
     /// The string.
@@ -185,11 +194,15 @@ impl Object {
 
     /// A field that is a list of strings.
     pub fn strings(&mut self, name: &str) -> Result<Vec<String>> {
-        let text = |value| match value {
-            Value::String(text) => Ok(text),
-            _ => Err(wrong(name, "a list of strings")),
-        };
-        self.list(name)?.into_iter().map(text).collect()
+        let list = self.list(name)?;
+        let mut texts = Vec::with_capacity(list.len());
+        for value in list {
+            match value {
+                Value::String(text) => texts.push(text),
+                _ => return Err(wrong(name, "a list of strings")),
+            }
+        }
+        Ok(texts)
     }
 
     /// A field that is true or false.

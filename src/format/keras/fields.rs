@@ -84,12 +84,12 @@ impl Fields {
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, known: &[(&str, T)]) -> Result<Option<T>> {
         let Some(text) = self.text(key)? else { return Ok(None) };
-        match known.iter().find(|(name, _)| *name == text) {
-            Some((_, choice)) => Ok(Some(*choice)),
-            None => {
-                Err(Error::unsupported(format!("{}: '{key}' is '{text}', which is not known", self.what)))
+        for (name, choice) in known {
+            if *name == text {
+                return Ok(Some(*choice));
             }
         }
+        Err(Error::unsupported(format!("{}: '{key}' is '{text}', which is not known", self.what)))
     }
 
     /// Fails where the key's value is true: `why` says what that would be.
@@ -114,15 +114,27 @@ impl Fields {
         let Some(value) = self.take(key) else { return Ok(None) };
         match read(&value) {
             Some(typed) => Ok(Some(typed)),
-            None => {
-                Err(Error::format(format!("{}: '{key}' is {}, {needed} is needed", self.what, brief(&value))))
-            }
+            None => Err(self.wrong(key, needed, &value)),
         }
+    }
+
+    /// Apart from what depends on the type, as the next one.
+    #[inline(never)]
+    fn wrong(&self, key: &str, needed: &str, value: &Value) -> Error {
+        Error::format(format!("{}: '{key}' is {}, {needed} is needed", self.what, brief(value)))
+    }
+
+    #[inline(never)]
+    fn missing(&self, key: &str) -> Error {
+        Error::format(format!("{}: '{key}' is missing", self.what))
     }
 
     /// A key without which the object means nothing.
     pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T> {
-        value.ok_or_else(|| Error::format(format!("{}: '{key}' is missing", self.what)))
+        match value {
+            Some(value) => Ok(value),
+            None => Err(self.missing(key)),
+        }
     }
 
     /// Passes over keys that cannot change a prediction.

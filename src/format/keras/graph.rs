@@ -129,12 +129,17 @@ pub(super) fn wire(
     let names = Names { entries, nodes, version };
     let mut calls = Vec::with_capacity(listed.len());
     for Listed { layer, arguments, keys, masked } in listed {
-        let resolved = arguments.into_iter().map(|item| match item {
-            Item::Tensor(tensor) => names.find(&tensor, Place::Call).map(Argument::Value),
-            Item::Constant(value) => Ok(Argument::Constant(value)),
-        });
-        let arguments = resolved.collect::<Result<_>>().map_err(|error| names.at(layer, error))?;
-        calls.push(Call { layer, arguments, keys, masked });
+        let mut resolved = Vec::with_capacity(arguments.len());
+        for item in arguments {
+            resolved.push(match item {
+                Item::Tensor(tensor) => {
+                    let found = names.find(&tensor, Place::Call);
+                    Argument::Value(found.map_err(|error| names.at(layer, error))?)
+                }
+                Item::Constant(value) => Argument::Constant(value),
+            });
+        }
+        calls.push(Call { layer, arguments: resolved, keys, masked });
     }
     let find = |tensors: Vec<Named>, place| -> Result<Vec<Reference>> {
         tensors.iter().map(|tensor| names.find(tensor, place)).collect()
@@ -271,7 +276,7 @@ fn collect(value: Value, call: &mut Listed) -> Result<()> {
         // Keras flattens dictionaries in the order of their keys.
         Value::Object(map) => {
             let mut fields = map.into_fields();
-            for (key, place) in sorted(fields.iter().map(|(key, _)| key)) {
+            for (key, place) in sorted(&mut fields.iter().map(|(key, _)| key)) {
                 call.keys.push(key);
                 collect(fields[place].1.take(), call)?;
             }
@@ -285,11 +290,14 @@ fn collect(value: Value, call: &mut Listed) -> Result<()> {
 fn references(value: Value) -> Result<Vec<Named>> {
     let mut call = Listed::default();
     read_call(value, &mut call)?;
-    let tensor = |item| match item {
-        Item::Tensor(tensor) => Ok(tensor),
-        Item::Constant(value) => Err(no_tensor(&value)),
-    };
-    call.arguments.into_iter().map(tensor).collect()
+    let mut tensors = Vec::with_capacity(call.arguments.len());
+    for item in call.arguments {
+        match item {
+            Item::Tensor(tensor) => tensors.push(tensor),
+            Item::Constant(value) => return Err(no_tensor(&value)),
+        }
+    }
+    Ok(tensors)
 }
 
 fn no_tensor(value: &Value) -> Error {

@@ -101,11 +101,11 @@ impl LegacyWeights {
     ) -> Result<Vec<Tensor>> {
         let found = self.found.get(layer.index).and_then(Option::as_ref);
         let found = found.ok_or_else(|| Error::format("the file has no weights of this layer"))?;
-        let weights = found.paths.iter().zip(shapes);
-        let read = |(path, shape): (&String, &Vec<usize>)| {
-            file.tensor(&found.group, path, &format!("{}/{path}", found.place), shape)
-        };
-        weights.map(read).collect()
+        let mut tensors = Vec::with_capacity(shapes.len());
+        for (path, shape) in found.paths.iter().zip(shapes) {
+            tensors.push(file.tensor(&found.group, path, &format!("{}/{path}", found.place), shape)?);
+        }
+        Ok(tensors)
     }
 }
 

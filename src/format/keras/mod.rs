@@ -140,18 +140,17 @@ pub(super) fn read_named(
     let mut names = Names::new(names, &architecture);
     let model = architecture.build(&mut |layer, shapes| {
         let found = names.take(layer, shapes.len())?;
-        let tensors = found.iter().zip(shapes).map(|(name, shape)| {
+        let mut tensors = Vec::with_capacity(found.len());
+        for (name, shape) in found.iter().zip(shapes) {
             let tensor = take(name)?;
-            match tensor.shape() == shape {
-                true => Ok(tensor),
-                false => {
-                    let there = tensor.shape();
-                    let message = format!("the file has shape {there:?}, the architecture needs {shape:?}");
-                    Err(Error::shape(message).tensor(name))
-                }
+            if tensor.shape() != shape {
+                let there = tensor.shape();
+                let message = format!("the file has shape {there:?}, the architecture needs {shape:?}");
+                return Err(Error::shape(message).tensor(name));
             }
-        });
-        tensors.collect()
+            tensors.push(tensor);
+        }
+        Ok(tensors)
     })?;
     names.finish()?;
     Ok(model)

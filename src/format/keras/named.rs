@@ -34,7 +34,7 @@ impl Names {
                 layer = layer.and_then(|layer| Some(layer.split_once('/')?.1));
             }
         }
-        let layers = sorted(layers.iter());
+        let layers = sorted(&mut layers.iter());
         let is_path = |name: &String, container: &str| {
             name.strip_prefix(container).is_some_and(|rest| rest.starts_with('/'))
                 && split(name).0.ends_with("/vars")
@@ -66,11 +66,15 @@ impl Names {
                 }
             }
         };
-        let first = found.into_iter().zip(&layer.names).take(needed);
-        let there = first.map(|(name, weight)| {
-            name.ok_or_else(|| Error::format(format!("the file has no weights '{weight}' of this layer")))
-        });
-        there.collect()
+        let mut names = Vec::with_capacity(needed);
+        for (name, weight) in found.into_iter().zip(&layer.names).take(needed) {
+            let Some(name) = name else {
+                let message = format!("the file has no weights '{weight}' of this layer");
+                return Err(Error::format(message));
+            };
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// The names of the weights of the layer that is called so, for each of the `weights` it can have.

@@ -62,11 +62,12 @@ impl SavedWeights {
     ) -> Result<Vec<Tensor>> {
         let found = self.found.get(layer.index).and_then(Option::as_ref);
         let (group, place) = found.ok_or_else(|| Error::format("the file has no weights of this layer"))?;
-        let read = |(index, shape): (usize, &Vec<usize>)| {
+        let mut tensors = Vec::with_capacity(shapes.len());
+        for (index, shape) in shapes.iter().enumerate() {
             let name = index.to_string();
-            file.tensor(group, &name, &format!("{place}/{name}"), shape)
-        };
-        shapes.iter().enumerate().map(read).collect()
+            tensors.push(file.tensor(group, &name, &format!("{place}/{name}"), shape)?);
+        }
+        Ok(tensors)
     }
 }
 
@@ -123,7 +124,7 @@ impl Search<'_> {
             });
         }
         let mut classes: Table<Vec<(String, Group)>> = Table::default();
-        for (key, index) in sorted(keys.iter()).iter().rev() {
+        for (key, index) in sorted(&mut keys.iter()).iter().rev() {
             let (Some((name, group)), Some(class)) = (groups.get(*index), key.get(20..)) else { continue };
             let found = (format!("{place}/{name}"), (*group).clone());
             match classes.get_mut(class) {

@@ -68,10 +68,10 @@ pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
 fn sequential(config: Value, shapes: &Shapes, file: &mut File) -> Result<Model> {
     let mut fields = Object::new(config, CONFIG)?;
     let prefix = prefix(shapes);
-    let modules = fields.list("layers")?.into_iter().enumerate();
-    let modules = modules
-        .map(|(index, value)| Module::new(value, index, prefix.as_deref()))
-        .collect::<Result<Vec<_>>>()?;
+    let mut modules = Vec::new();
+    for (index, value) in fields.list("layers")?.into_iter().enumerate() {
+        modules.push(Module::new(value, index, prefix.as_deref())?);
+    }
     let input = match fields.take_optional("input") {
         Some(input) => Object::new(Value::object([("input", input)]), CONFIG)?.sizes("input")?,
         None => vec![width(&modules, shapes).ok_or_else(|| {

@@ -120,5 +120,5 @@ fn sorted(shapes: &Shapes) -> impl Iterator<Item = &(String, Vec<usize>)> {
         padded
     };
     let padded: Vec<String> = shapes.names().map(padded).collect();
-    model::sorted(padded.iter()).into_iter().filter_map(|(_, index)| shapes.0.get(index))
+    model::sorted(&mut padded.iter()).into_iter().filter_map(|(_, index)| shapes.0.get(index))
 }

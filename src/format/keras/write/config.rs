@@ -63,16 +63,12 @@ fn layer_config(graph: &Graph, layer: &KerasLayer, dialect: Dialect) -> Value {
 }
 
 /// `{"class_name": …, "config": …}`, in Keras 3 with the place of the class.
-fn object(class: &str, module: &str, config: Vec<(&str, Value)>, dialect: Dialect) -> Value {
-    let mut fields = vec![("class_name", Value::from(class)), ("config", to_object(config))];
+fn object(class: &str, module: &str, mut config: Vec<(&str, Value)>, dialect: Dialect) -> Value {
+    let mut fields = vec![("class_name", Value::from(class)), ("config", Value::object_of(&mut config))];
     if dialect == Dialect::Keras3 {
         fields.extend([("module", module.into()), ("registered_name", Value::Null)]);
     }
-    to_object(fields)
-}
-
-fn to_object(fields: Vec<(&str, Value)>) -> Value {
-    Value::Object(fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    Value::object_of(&mut fields)
 }
 
 /// A call: the tensors that a layer is given.
