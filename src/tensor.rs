@@ -22,12 +22,17 @@ impl Tensor {
     /// # Errors
     /// `Shape` when `data` does not hold exactly the shape's number of elements.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        Self::shared(shape, Arc::new(data))
+    }
+
+    /// As [`new`](Self::new), of values that others have too.
+    pub(crate) fn shared(shape: Vec<usize>, data: Arc<Vec<f32>>) -> Result<Self> {
         let expected = element_count(&shape)?;
         if data.len() != expected {
             let len = data.len();
             return Err(Error::shape(format!("shape {shape:?} needs {expected} values, {len} given")));
         }
-        Ok(Self { shape, data: Arc::new(data) })
+        Ok(Self { shape, data })
     }
 
     /// Length of each axis, outermost first.

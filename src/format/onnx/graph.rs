@@ -1,420 +1,372 @@
-//! The model as it grows: layers, and the operations that operators are made of.
+//! The model as it grows: tensors and layers, and the node that is being read.
 //!
-//! Every operation computes at once what depends on constants alone, and adds a layer for what does not. Shapes and
-//! axes here are those of a sample.
+//! Shapes and axes here are those of a sample.
 
 use super::{
-    tensor::MAX_RANK,
-    value::{Batch, Constant, Data, Kind, Source, Value},
+    call::Call,
+    layers::Layers,
+    tensor,
+    value::{Batch, Constant, Data, Failed, Kind, Known, Outcome, Size, Source, Value},
 };
 use crate::{
-    Activation, Binary, Elementwise, Error, Layer, LayerKind, Model, Node, Result, Rowwise, Tensor,
-    layer::broadcast, tensor::element_count,
+    Error, LayerKind, Result, Tensor,
+    format::{Files, table::Table},
+    tensor::element_count,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::{cell::OnceCell, num::NonZero};
 
-/// A model under construction. Each layer is called once.
-pub(super) struct Graph {
-    layers: Vec<Layer>,
-    inputs: Vec<Vec<usize>>,
-    shapes: Vec<Vec<usize>>,
-    /// Names that layers have or may get.
-    names: BTreeSet<String>,
-    /// Constants that are layers already, by address; held so that the address stays theirs.
-    constants: BTreeMap<*const Constant, (Rc<Constant>, usize)>,
+/// A model under construction.
+pub(super) struct Graph<'a> {
+    /// The node that is being read.
+    pub call: Call<'a>,
+    pub files: &'a Files<'a>,
     /// Whether the model's inputs have a batch axis that is left out.
     pub batched: bool,
     /// Whether the file has batches of exactly one sample, so that 1 in a shape may be the batch size.
     pub single: bool,
+    /// Whatever [`Value`]s stand for.
+    tensors: Vec<Known>,
+    /// Constants, and the layers they are already.
+    constants: Vec<(Constant, Option<usize>)>,
+    pub layers: Layers<'a>,
     /// How many more values folding may make: a small file must not ask for any amount of memory.
     budget: usize,
+    /// Why the node cannot be read.
+    error: OnceCell<Error>,
 }
 
-impl Graph {
+impl<'a> Graph<'a> {
     /// A graph without layers, that leaves these names to the tensors of the file.
-    pub fn new(batched: bool, single: bool, names: BTreeSet<String>, budget: usize) -> Self {
+    pub fn new(files: &'a Files<'a>, given: &'a Table<usize>, budget: usize) -> Self {
         Self {
-            layers: Vec::new(),
-            inputs: Vec::new(),
-            shapes: Vec::new(),
-            names,
-            constants: BTreeMap::new(),
-            batched,
-            single,
+            call: Call::default(),
+            files,
+            batched: false,
+            single: false,
+            tensors: Vec::new(),
+            constants: Vec::new(),
+            layers: Layers::new(given),
             budget,
+            error: OnceCell::new(),
         }
     }
 
-    /// Number of layers.
-    pub fn len(&self) -> usize {
-        self.layers.len()
+    /// Keeps an error, the first one, for whoever reads the node.
+    pub fn fail(&self, error: Error) -> Failed {
+        _ = self.error.set(error);
+        Failed
+    }
+
+    /// The result, with its error kept.
+    pub fn keep<T>(&self, result: Result<T>) -> Outcome<T> {
+        result.map_err(|error| self.fail(error))
+    }
+
+    /// The outcome, with the error that was kept.
+    pub fn outcome<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
+        match (self.error.take(), outcome) {
+            (Some(error), _) => Err(error),
+            (None, Ok(value)) => Ok(value),
+            (None, Err(Failed)) => Err(Error::format("cannot be read")),
+        }
+    }
+
+    /// Something that nearside does not do.
+    pub fn unsupported(&self, message: &str) -> Failed {
+        self.fail(Error::unsupported(message))
+    }
+
+    /// What cannot be done when the batch axis is left out.
+    pub fn across_batch(&self) -> Failed {
+        self.unsupported(
+            "works across the batch axis, the first one; nearside runs each sample by itself, so export the model \
+             with a fixed batch size",
+        )
+    }
+
+    /// Adds a tensor.
+    pub fn value(&mut self, source: Source, kind: Kind, batch: Batch) -> Value {
+        self.tensors.push(Known { source, kind, batch });
+        Value(NonZero::new(self.tensors.len()).unwrap_or(NonZero::<usize>::MIN))
+    }
+
+    /// What is known of a tensor.
+    fn about(&self, value: Value) -> Known {
+        let nothing = Known { source: Source::Layer(usize::MAX), kind: Kind::Float, batch: Batch::None };
+        self.tensors.get(value.0.get() - 1).copied().unwrap_or(nothing)
+    }
+
+    pub fn source(&self, value: Value) -> Source {
+        self.about(value).source
+    }
+
+    /// The layer that computes a tensor, if one does already.
+    pub fn layer_index(&self, value: Value) -> Option<usize> {
+        match self.source(value) {
+            Source::Layer(layer) => Some(layer),
+            Source::Constant(_) => None,
+        }
+    }
+
+    pub fn kind(&self, value: Value) -> Kind {
+        self.about(value).kind
+    }
+
+    pub fn batch(&self, value: Value) -> Batch {
+        self.about(value).batch
+    }
+
+    /// The tensor, of another kind.
+    pub fn of_kind(&mut self, value: Value, kind: Kind) -> Value {
+        let Known { source, batch, .. } = self.about(value);
+        self.value(source, kind, batch)
+    }
+
+    /// The tensor, with its batch axis elsewhere.
+    pub fn with_batch(&mut self, value: Value, batch: Batch) -> Value {
+        let Known { source, kind, .. } = self.about(value);
+        self.value(source, kind, batch)
+    }
+
+    /// Adds a constant.
+    pub fn constant(&mut self, shape: Vec<usize>, data: Data) -> Value {
+        let constant = Constant::new(shape, data);
+        let kind = constant.kind();
+        self.constants.push((constant, None));
+        self.value(Source::Constant(self.constants.len() - 1), kind, Batch::None)
+    }
+
+    /// Adds one float, without axes.
+    pub fn scalar(&mut self, value: f32) -> Value {
+        self.constant(vec![], Data::of_floats(vec![value]))
+    }
+
+    /// Adds a list of values.
+    pub fn list(&mut self, values: Data) -> Value {
+        self.constant(vec![values.len()], values)
+    }
+
+    /// Adds a constant of one number for all of a shape.
+    pub fn filled(&mut self, shape: Vec<usize>, value: i64, kind: Kind) -> Outcome {
+        let count = self.count(&shape)?;
+        self.spend(count)?;
+        let data = match kind {
+            Kind::Float => Data::of_floats(vec![value as f32; count]),
+            _ => Data::Ints(vec![value; count]),
+        };
+        let filled = self.constant(shape, data);
+        Ok(self.of_kind(filled, kind))
+    }
+
+    /// Adds what was computed from constants; its kind and batch axis are those of another tensor.
+    pub fn folded(&mut self, result: Result<Constant>, like: Value) -> Outcome {
+        let Constant { shape, data } = self.keep(result)?;
+        self.spend(data.len())?;
+        let constant = self.constant(shape, data);
+        Ok(self.like(like, self.source(constant)))
+    }
+
+    /// Adds a tensor of the file.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Value> {
+        let (Constant { shape, data }, kind) = tensor::read(bytes, self.files)?;
+        // Many may lie in the same place of another file.
+        let spent = self.spend(data.len());
+        self.outcome(spent)?;
+        let constant = self.constant(shape, data);
+        Ok(self.of_kind(constant, kind))
+    }
+
+    /// A tensor from elsewhere, of the other's kind and with its batch axis.
+    pub fn like(&mut self, other: Value, source: Source) -> Value {
+        let Known { kind, batch, .. } = self.about(other);
+        self.value(source, kind, batch)
     }
 
     /// Shape of a sample.
-    pub fn shape<'a>(&'a self, value: &'a Value) -> &'a [usize] {
-        match &value.source {
-            Source::Constant(constant) => &constant.shape,
-            Source::Layer(layer) => self.layer_shape(*layer),
+    pub fn shape(&self, value: Value) -> &[usize] {
+        match self.source(value) {
+            Source::Constant(index) => self.constants.get(index).map_or(&[], |(constant, _)| &constant.shape),
+            Source::Layer(index) => self.layers.shape(index),
         }
     }
 
-    /// Shape of a layer's result.
-    pub fn layer_shape(&self, layer: usize) -> &[usize] {
-        self.shapes.get(layer).map_or(&[], Vec::as_slice)
+    /// Length of an axis of the sample.
+    pub fn length(&self, value: Value, axis: usize) -> usize {
+        self.shape(value).get(axis).copied().unwrap_or(0)
+    }
+
+    /// Length of the sample's last axis.
+    pub fn width(&self, value: Value) -> usize {
+        self.shape(value).last().copied().unwrap_or(0)
     }
 
     /// Number of axes in ONNX.
-    pub fn rank(&self, value: &Value) -> usize {
-        self.shape(value).len() + value.batch.extra_axes()
+    pub fn rank(&self, value: Value) -> usize {
+        self.shape(value).len() + self.batch(value).extra_axes()
+    }
+
+    /// Number of values of a shape.
+    pub fn count(&self, shape: &[usize]) -> Outcome<usize> {
+        self.keep(element_count(shape))
+    }
+
+    /// An axis as an index, counted from the end where it is negative.
+    pub fn normalized(&self, axis: i64, rank: usize) -> Outcome<usize> {
+        let signed = rank as i64;
+        let index = if axis < 0 { axis.saturating_add(signed) } else { axis };
+        match usize::try_from(index) {
+            Ok(index) if index < rank => Ok(index),
+            _ => Err(self.fail(Error::shape(format!("axis {axis} of a tensor of {rank} axes")))),
+        }
     }
 
     /// The sample's axis that is ONNX's `axis`, which counts from the end where it is negative.
-    pub fn axis(&self, value: &Value, axis: i64) -> Result<usize> {
-        let axis = normalized(axis, self.rank(value))?;
-        match value.batch {
+    pub fn axis(&self, value: Value, axis: i64) -> Outcome<usize> {
+        let axis = self.normalized(axis, self.rank(value))?;
+        match self.batch(value) {
             Batch::None => Ok(axis),
             Batch::First if axis > 0 => Ok(axis - 1),
             Batch::Merged if axis > 0 => Ok(axis),
-            _ => Err(across_batch()),
+            _ => Err(self.across_batch()),
         }
+    }
+
+    /// ONNX's axes of a tensor.
+    pub fn all_axes(&self, value: Value) -> Vec<i64> {
+        (0..self.rank(value) as i64).collect()
+    }
+
+    /// The sample's axes that are ONNX's.
+    pub fn axes(&self, value: Value, axes: &[i64]) -> Outcome<Vec<usize>> {
+        let mut own = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            own.push(self.axis(value, axis)?);
+        }
+        Ok(own)
+    }
+
+    /// The tensor's values, if they are known.
+    pub fn known(&self, value: Value) -> Option<&Constant> {
+        match self.source(value) {
+            Source::Constant(index) => self.constants.get(index).map(|(constant, _)| constant),
+            Source::Layer(_) => None,
+        }
+    }
+
+    pub fn is_known(&self, value: Value) -> bool {
+        matches!(self.source(value), Source::Constant(_))
+    }
+
+    /// The values, which must be known.
+    pub fn required(&self, value: Value, what: &str) -> Outcome<&Constant> {
+        self.known(value).ok_or_else(|| {
+            self.unsupported(&format!("{what} depends on the model's input; nearside needs it in the file"))
+        })
+    }
+
+    /// Known whole numbers that do not depend on the batch size.
+    pub fn ints(&self, value: Value, what: &str) -> Outcome<&[i64]> {
+        self.keep(self.required(value, what)?.ints(what))
+    }
+
+    /// One known whole number.
+    pub fn int(&self, value: Value, what: &str) -> Outcome<i64> {
+        self.keep(self.required(value, what)?.int(what))
+    }
+
+    /// One known number.
+    pub fn number(&self, value: Value, what: &str) -> Outcome<f32> {
+        self.keep(self.required(value, what)?.number(what))
+    }
+
+    /// Known whole numbers.
+    pub fn sizes(&self, value: Value, what: &str) -> Outcome<Vec<Size>> {
+        let sizes = self.required(value, what)?.data.sizes();
+        sizes.ok_or_else(|| self.fail(Error::format(format!("{what} is not whole numbers"))))
+    }
+
+    /// Known values as floats.
+    pub fn tensor(&self, value: Value, what: &str) -> Outcome<Tensor> {
+        self.keep(self.required(value, what)?.tensor())
     }
 
     /// Takes `count` values off what folding may make.
-    pub fn spend(&mut self, count: usize) -> Result<()> {
-        self.budget = self.budget.checked_sub(count).ok_or_else(|| {
-            Error::unsupported("makes tensors much larger than the file; nearside runs small networks")
-        })?;
+    pub fn spend(&mut self, count: usize) -> Outcome<()> {
+        match self.budget.checked_sub(count) {
+            Some(budget) => self.budget = budget,
+            None => {
+                return Err(
+                    self.unsupported("makes tensors much larger than the file; nearside runs small networks")
+                );
+            }
+        }
         Ok(())
     }
 
-    /// Adds a layer. It is named when its operator is done.
-    pub fn add(&mut self, kind: LayerKind, inputs: Vec<usize>) -> Result<usize> {
-        let shapes: Vec<&[usize]> =
-            inputs.iter().map(|&input| self.shapes.get(input).map_or(&[][..], Vec::as_slice)).collect();
-        let shape = kind.output_shape(&shapes)?;
-        if shape.len() > MAX_RANK || element_count(&shape)? == 0 {
-            return Err(Error::unsupported(format!("computes a tensor of shape {shape:?}")));
+    /// Adds a layer.
+    fn push(&mut self, kind: LayerKind, inputs: Vec<usize>) -> Outcome<usize> {
+        for (_, weights) in kind.weights() {
+            self.spend(weights.data().len())?;
         }
-        self.spend(kind.weights().iter().map(|(_, weights)| weights.data().len()).sum())?;
-        self.layers.push(Layer::new(String::new(), kind));
-        self.inputs.push(inputs);
-        self.shapes.push(shape);
-        Ok(self.layers.len() - 1)
+        let layer = self.layers.push(kind, inputs);
+        self.keep(layer)
     }
 
     /// The layer that computes a tensor.
-    pub fn layer(&mut self, value: &Value) -> Result<usize> {
-        let constant = match &value.source {
-            Source::Layer(layer) => return Ok(*layer),
-            Source::Constant(constant) => constant,
+    pub fn layer(&mut self, value: Value) -> Outcome<usize> {
+        let index = match self.source(value) {
+            Source::Layer(layer) => return Ok(layer),
+            Source::Constant(index) => index,
         };
-        if let Some((_, layer)) = self.constants.get(&Rc::as_ptr(constant)) {
+        if let Some((_, Some(layer))) = self.constants.get(index) {
             return Ok(*layer);
         }
-        let layer = self.add(LayerKind::Constant { value: constant.tensor()? }, Vec::new())?;
-        self.constants.insert(Rc::as_ptr(constant), (Rc::clone(constant), layer));
+        let layer = self.push(LayerKind::Constant { value: self.tensor(value, "")? }, Vec::new())?;
+        if let Some((_, known)) = self.constants.get_mut(index) {
+            *known = Some(layer);
+        }
         Ok(layer)
     }
 
-    /// A layer of one input; the result is of its kind, and has its batch axis.
-    pub fn apply(&mut self, kind: LayerKind, value: &Value) -> Result<Value> {
-        let input = self.layer(value)?;
-        let layer = self.add(kind, vec![input])?;
-        Ok(Value { source: Source::Layer(layer), ..value.clone() })
+    /// What a layer makes of its inputs: like another tensor, that is of its kind and with its batch axis.
+    pub fn add(&mut self, kind: LayerKind, inputs: &[Value], like: Value) -> Outcome {
+        let mut indices = Vec::with_capacity(inputs.len());
+        for &input in inputs {
+            indices.push(self.layer(input)?);
+        }
+        let layer = self.push(kind, indices)?;
+        Ok(self.like(like, Source::Layer(layer)))
     }
 
-    fn folded(&mut self, constant: Constant, like: &Value) -> Result<Value> {
-        self.spend(constant.data.len())?;
-        Ok(Value { source: Source::Constant(Rc::new(constant)), ..like.clone() })
+    /// What a layer of one input makes of a tensor.
+    pub fn apply(&mut self, kind: LayerKind, value: Value) -> Outcome {
+        self.add(kind, &[value], value)
     }
 
-    /// The same values in another shape.
-    pub fn reshape(&mut self, value: &Value, shape: &[usize]) -> Result<Value> {
-        if self.shape(value) == shape {
-            return Ok(value.clone());
-        }
-        let Some(constant) = value.known() else {
-            return self.apply(LayerKind::Reshape { shape: shape.to_vec() }, value);
-        };
-        if shape.len() > MAX_RANK || element_count(shape)? != constant.data.len() {
-            return Err(Error::shape(format!("{:?} cannot be reshaped to {shape:?}", constant.shape)));
-        }
-        let constant = Constant { shape: shape.to_vec(), data: constant.data.clone() };
-        self.folded(constant, value)
+    /// Adds an input of the model.
+    pub fn add_input(&mut self, shape: Vec<usize>, kind: Kind, batch: Batch) -> Outcome {
+        let layer = self.push(LayerKind::Input { shape }, Vec::new())?;
+        Ok(self.value(Source::Layer(layer), kind, batch))
     }
 
-    /// Axes in another order: for each of the result, the one it was.
-    pub fn permute(&mut self, value: &Value, axes: &[usize]) -> Result<Value> {
-        if axes.iter().enumerate().all(|(i, &axis)| i == axis) {
-            return Ok(value.clone());
-        }
-        match value.known() {
-            Some(constant) => self.folded(constant.permute(axes)?, value),
-            None => self.apply(LayerKind::Permute { axes: axes.to_vec() }, value),
-        }
-    }
-
-    /// Moves an axis to the end.
-    pub fn axis_last(&mut self, value: &Value, axis: usize) -> Result<Value> {
-        let mut axes: Vec<usize> = (0..self.shape(value).len()).filter(|&other| other != axis).collect();
-        axes.push(axis);
-        self.permute(value, &axes)
-    }
-
-    /// Moves the last axis to `axis`.
-    pub fn axis_back(&mut self, value: &Value, axis: usize) -> Result<Value> {
-        let last = self.shape(value).len().saturating_sub(1);
-        let mut axes: Vec<usize> = (0..last).collect();
-        axes.insert(axis.min(last), last);
-        self.permute(value, &axes)
-    }
-
-    /// Chosen positions of an axis.
-    pub fn gather(&mut self, value: &Value, axis: usize, indices: Vec<usize>) -> Result<Value> {
-        let length = self.shape(value).get(axis);
-        if length == Some(&indices.len()) && indices.iter().enumerate().all(|(i, &index)| i == index) {
-            return Ok(value.clone());
-        }
-        match value.known() {
-            Some(constant) => {
-                let rows = constant.data.len() / length.copied().unwrap_or(1).max(1);
-                let count = rows.checked_mul(indices.len());
-                self.spend(count.unwrap_or(usize::MAX))?;
-                self.folded(constant.gather(axis, &indices)?, value)
-            }
-            None => self.apply(LayerKind::Gather { axis, indices }, value),
-        }
-    }
-
-    /// The same values along new axes in front, and along those of length 1.
-    pub fn expand(&mut self, value: &Value, shape: &[usize]) -> Result<Value> {
-        if self.shape(value) == shape {
-            return Ok(value.clone());
-        }
-        if broadcast(self.shape(value), shape).as_deref() != Some(shape) || shape.len() > MAX_RANK {
-            let message = format!("{:?} cannot be expanded to {shape:?}", self.shape(value));
-            return Err(Error::shape(message));
-        }
-        if let Some(constant) = value.known() {
-            self.spend(element_count(shape)?)?;
-            return self.folded(constant.expand(shape)?, value);
-        }
-        let own = self.shape(value);
-        let padded = [&vec![1; shape.len().saturating_sub(own.len())], own].concat();
-        let mut result = self.reshape(value, &padded)?;
-        for (axis, (&own, &length)) in padded.iter().zip(shape).enumerate() {
-            if own != length {
-                self.spend(length)?;
-                result = self.gather(&result, axis, vec![0; length])?;
-            }
-        }
-        Ok(result)
-    }
-
-    /// Tensors of one rank one after the other; the result is of the first one's kind.
-    pub fn concatenate(&mut self, values: &[Value], axis: usize) -> Result<Value> {
-        let Some(first) = values.first() else { return Err(Error::format("joins no tensors")) };
-        let constants: Option<Vec<&Constant>> = values.iter().map(Value::known).collect();
-        if let Some(constants) = constants {
-            return self.folded(Constant::concatenate(&constants, axis)?, first);
-        }
-        let mut layers = Vec::new();
-        for value in values {
-            // Other tools make empty tensors where there is nothing to join.
-            if self.shape(value).get(axis) != Some(&0) {
-                layers.push(self.layer(value)?);
-            }
-        }
-        let source = match layers[..] {
-            [layer] => layer,
-            _ => self.add(LayerKind::Concatenate { axis }, layers)?,
-        };
-        Ok(Value { source: Source::Layer(source), ..first.clone() })
-    }
-
-    /// A function of each value.
-    pub fn unary(&mut self, value: &Value, function: Elementwise) -> Result<Value> {
-        match value.known() {
-            Some(constant) => self.folded(constant.unary(function)?, value),
-            None => self.apply(LayerKind::Activation(Activation::Elementwise(function)), value),
-        }
-    }
-
-    /// What a layer computes, and the layers it takes its inputs from.
-    pub fn call(&self, layer: usize) -> Option<(&LayerKind, &[usize])> {
-        Some((&self.layers.get(layer)?.kind, self.inputs.get(layer)?))
-    }
-
-    /// A function of each row, the last axis.
-    pub fn rowwise(&mut self, value: &Value, function: Rowwise) -> Result<Value> {
-        match value.known() {
-            Some(constant) => self.folded(constant.rowwise(function)?, value),
-            None => self.apply(LayerKind::Activation(Activation::Rowwise(function)), value),
-        }
-    }
-
-    /// A function of two tensors, by NumPy's rules of broadcasting in ONNX's axes.
-    pub fn binary(&mut self, function: Binary, a: &Value, b: &Value) -> Result<Value> {
-        let mut both = self.aligned(&[a.clone(), b.clone()])?;
-        let (Some(b), Some(a)) = (both.pop(), both.pop()) else { return Err(across_batch()) };
-        let batch = if a.batch == Batch::None { b.batch } else { a.batch };
-        let like = a.clone().with_batch(batch);
-        if let (Some(a), Some(b)) = (a.known(), b.known()) {
-            let shape = broadcast(&a.shape, &b.shape).unwrap_or_default();
-            self.spend(element_count(&shape)?)?;
-            return self.folded(Constant::binary(function, a, b)?, &like);
-        }
-        let inputs = vec![self.layer(&a)?, self.layer(&b)?];
-        let layer = self.add(LayerKind::Combine(function), inputs)?;
-        Ok(Value { source: Source::Layer(layer), ..like })
-    }
-
-    /// Gives operands of broadcasting such shapes that their samples broadcast as ONNX's tensors do.
-    pub fn aligned(&mut self, values: &[Value]) -> Result<Vec<Value>> {
-        let rank = values.iter().map(|value| self.rank(value)).max().unwrap_or(0);
-        let batch = values.iter().map(|value| value.batch).find(|&batch| batch != Batch::None);
-        let Some(batch) = batch else { return Ok(values.to_vec()) };
-        let mut aligned = Vec::with_capacity(values.len());
-        for value in values {
-            let own_rank = self.rank(value);
-            aligned.push(match (value.batch, self.shape(value)) {
-                (Batch::None, [1, rest @ ..]) if own_rank == rank => {
-                    let rest = rest.to_vec();
-                    self.reshape(value, &rest)?
-                }
-                (Batch::None, _) if own_rank < rank => value.clone(),
-                (own, _) if own == batch && own_rank == rank && own != Batch::Second => value.clone(),
-                _ => return Err(across_batch()),
-            });
-        }
-        Ok(aligned)
-    }
-
-    /// `scale · x + offset`.
-    pub fn rescaled(&mut self, value: &Value, scale: f32, offset: f32) -> Result<Value> {
-        if (scale, offset) == (1.0, 0.0) {
-            return Ok(value.clone());
-        }
-        if value.known().is_some() {
-            let scaled = self.binary(Binary::Multiply, value, &Value::scalar(scale))?;
-            return self.binary(Binary::Add, &scaled, &Value::scalar(offset));
-        }
-        let (scale, offset) = (Tensor::new(vec![1], vec![scale])?, Tensor::new(vec![1], vec![offset])?);
-        self.apply(LayerKind::Rescaling { scale, offset }, value)
-    }
-
-    /// Names the layers from `start` on: those that compute an operator's outputs after them.
-    pub fn name_layers(&mut self, start: usize, outputs: &[(String, Value)]) {
-        for (name, value) in outputs {
-            if let Source::Layer(layer) = value.source
-                && let Some(layer) = self.layers.get_mut(layer)
-                && layer.name.is_empty()
-            {
-                layer.name.clone_from(name);
-            }
-        }
-        let base =
-            outputs.iter().map(|(name, _)| name.as_str()).find(|name| !name.is_empty()).unwrap_or("layer");
-        for layer in self.layers.get_mut(start..).unwrap_or_default() {
-            if layer.name.is_empty() {
-                layer.name = fresh(&mut self.names, base);
-            }
-        }
-    }
-
-    /// Makes a tensor an output of that name; `taken` are the outputs before it.
-    pub fn output(&mut self, name: &str, value: &Value, taken: &mut BTreeSet<usize>) -> Result<usize> {
-        if value.batch == Batch::Second || (self.batched && value.batch == Batch::None) {
-            return Err(Error::unsupported("the output has no batch axis in front, the inputs have one"));
+    /// Makes a tensor the model's next output, of that name.
+    pub fn add_output(&mut self, name: &str, value: Value) -> Outcome<()> {
+        let batch = self.batch(value);
+        if batch == Batch::Second || (self.batched && batch == Batch::None) {
+            return Err(self.unsupported("the output has no batch axis in front, the inputs have one"));
         }
         let layer = self.layer(value)?;
-        let known = self.layers.get(layer);
-        let has_name = known.is_some_and(|layer| layer.name == name);
-        let is_input = known.is_some_and(|layer| matches!(layer.kind, LayerKind::Input { .. }));
-        let index = match is_input || taken.contains(&layer) {
-            true => self.add(LayerKind::Activation(Activation::LINEAR), vec![layer])?,
-            false => layer,
-        };
-        let name = if has_name && index != layer { fresh(&mut self.names, name) } else { name.to_string() };
-        if let Some(layer) = self.layers.get_mut(index) {
-            layer.name = name;
-        }
-        taken.insert(index);
-        Ok(index)
+        let output = self.layers.output(layer, name);
+        self.keep(output)
     }
 
-    /// The model of these outputs: without layers that none of them needs, except inputs.
-    pub fn finish(self, name: &str, outputs: &[usize]) -> Result<Model> {
-        let mut needed: Vec<bool> =
-            self.layers.iter().map(|layer| matches!(layer.kind, LayerKind::Input { .. })).collect();
-        let mut open = outputs.to_vec();
-        while let Some(layer) = open.pop() {
-            if let Some(needed) = needed.get_mut(layer)
-                && !std::mem::replace(needed, true)
-            {
-                open.extend(self.inputs.get(layer).into_iter().flatten());
-            }
+    /// The same constant for every sample of a batch.
+    pub fn as_batched(&mut self, value: Value, batch: Batch) -> Outcome {
+        if batch == Batch::None {
+            return Ok(value);
         }
-        let mut place = vec![0; needed.len()];
-        let mut model = Model {
-            name: if name.is_empty() { "model" } else { name }.to_string(),
-            layers: Vec::new(),
-            nodes: Vec::new(),
-            outputs: Vec::new(),
-            batched: self.batched,
-        };
-        for (index, (layer, inputs)) in self.layers.into_iter().zip(self.inputs).enumerate() {
-            if needed.get(index) != Some(&true) {
-                continue;
-            }
-            place[index] = model.layers.len();
-            let inputs = inputs.iter().filter_map(|&input| place.get(input).copied()).collect();
-            model.nodes.push(Node { layer: model.layers.len(), inputs });
-            model.layers.push(layer);
-        }
-        model.outputs = outputs.iter().filter_map(|&output| place.get(output).copied()).collect();
-        model.shapes()?;
-        Ok(model)
+        let tensor = self.tensor(value, "the constant")?;
+        let layer = self.push(LayerKind::Constant { value: tensor }, Vec::new())?;
+        Ok(self.value(Source::Layer(layer), self.kind(value), batch))
     }
-}
-
-/// A name that nothing has yet.
-fn fresh(names: &mut BTreeSet<String>, base: &str) -> String {
-    // Each attempt but the last finds a name of the set, so this ends.
-    let free = (1..).map(|number: usize| format!("{base}/{number}")).find(|name| !names.contains(name));
-    let free = free.unwrap_or_default();
-    names.insert(free.clone());
-    free
-}
-
-/// An axis as an index, counted from the end where it is negative.
-pub(super) fn normalized(axis: i64, rank: usize) -> Result<usize> {
-    let rank = rank as i64;
-    let index = if axis < 0 { axis.saturating_add(rank) } else { axis };
-    usize::try_from(index)
-        .ok()
-        .filter(|_| index < rank)
-        .ok_or_else(|| Error::shape(format!("axis {axis} of a tensor of {rank} axes")))
-}
-
-/// What cannot be done when the batch axis is left out.
-pub(super) fn across_batch() -> Error {
-    Error::unsupported(
-        "works across the batch axis, the first one; nearside runs each sample by itself, so export the model with \
-         a fixed batch size",
-    )
-}
-
-/// A constant of one value for all of a shape.
-pub(super) fn filled(graph: &mut Graph, shape: Vec<usize>, value: f32, kind: Kind) -> Result<Value> {
-    let count = element_count(&shape)?;
-    graph.spend(count)?;
-    let data = match kind {
-        Kind::Float => Data::Floats(vec![value; count]),
-        _ => Data::Ints(vec![value as i64; count]),
-    };
-    Ok(Value::constant(shape, data).of_kind(kind))
 }

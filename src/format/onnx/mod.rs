@@ -14,10 +14,13 @@
 //! Skipped knowingly, because they cannot change what the model predicts: documentation and metadata, training
 //! information, the types of inner tensors, and where operators are meant to run.
 
-mod attributes;
+mod call;
+mod file;
 mod fold;
 mod graph;
 mod input;
+mod layers;
+mod operations;
 mod ops;
 mod proto;
 mod read;
@@ -26,8 +29,8 @@ mod value;
 pub(super) mod write;
 
 use crate::{Error, Model, Result, format::Files};
-use prost::bytes::Bytes;
-use std::collections::BTreeSet;
+use file::File;
+use proto::varint;
 
 /// Whether a file that starts so may be ONNX: fields of `ModelProto`, the version of the format first.
 pub fn is_onnx(start: &[u8]) -> bool {
@@ -37,11 +40,11 @@ pub fn is_onnx(start: &[u8]) -> bool {
     if !matches!(start, [0x08, 2..=0x7f, ..]) {
         return false;
     }
-    while let Some((tag, behind)) = number(rest) {
+    while let Some((tag, behind)) = varint(rest) {
         // A model's fields: numbers (wire type 0) and what has a length (2).
         let known =
             matches!(tag, 0x08 | 0x28 | 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42 | 0x72 | 0xa2 | 0xca | 0xd2);
-        let Some((value, behind)) = number(behind).filter(|_| known) else { return false };
+        let Some((value, behind)) = varint(behind).filter(|_| known) else { return false };
         fields += 1;
         let skipped = if tag & 7 == 2 { usize::try_from(value).unwrap_or(usize::MAX) } else { 0 };
         match behind.get(skipped..) {
@@ -53,33 +56,13 @@ pub fn is_onnx(start: &[u8]) -> bool {
     fields > 1
 }
 
-/// A varint and what follows it.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (i, &byte) in bytes.iter().enumerate().take(9) {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if byte < 0x80 {
-            return Some((value, bytes.get(i + 1..)?));
-        }
-    }
-    None
-}
-
 /// The files that a model needs beside its own, as paths below its folder: data that is kept outside.
 ///
 /// # Errors
 /// `Format` for damaged bytes, and for paths that lead elsewhere.
 pub fn companions(bytes: &[u8]) -> Result<Vec<String>> {
-    let file = read::File::open(bytes)?;
-    let mut found = BTreeSet::new();
-    for tensor in file.tensors()? {
-        if tensor.data_location == 1 {
-            let location =
-                tensor::location(&tensor.external_data).map_err(|error| error.tensor(&tensor.name))?;
-            found.insert(location.to_string());
-        }
-    }
-    Ok(found.into_iter().collect())
+    let names = File::open(bytes)?.locations()?;
+    Ok(names.iter().map(|(name, ())| name.to_string()).collect())
 }
 
 /// Reads a model, with the [`companions`] in `files`.
@@ -88,15 +71,7 @@ pub fn companions(bytes: &[u8]) -> Result<Vec<String>> {
 /// `Format` for damaged bytes and graphs that are none, `Unsupported` for operators, attributes and types that
 /// nearside does not run, `Shape` for tensors that do not fit together; all name the node or the tensor.
 pub fn read(bytes: &[u8], files: &Files) -> Result<Model> {
-    let file = read::File::open(bytes)?;
-    file.model(files)
-}
-
-/// The bytes in a form whose parts are shared, not copied.
-fn shared(bytes: &[u8]) -> Result<Bytes> {
-    let mut copy = crate::tensor::reserve(bytes.len())?;
-    copy.extend_from_slice(bytes);
-    Ok(Bytes::from(copy))
+    read::model(&mut File::open(bytes)?, files)
 }
 
 /// An error with the node's name as its place, and the operator's in front unless it is about a tensor.

@@ -1,21 +1,20 @@
 //! Constant tensors as the file has them, typed or raw, inside or beside it.
 
 use super::{
-    proto::{self, decode},
-    value::{Data, Kind, Value},
+    proto::{self, entry, floats},
+    value::{Constant, Data, Kind},
 };
 use crate::{
     Error, Result,
     format::Files,
     tensor::{element_count, reserve},
 };
-use prost::bytes::Bytes;
 
 /// More axes than any tensor has; a bound for those of a hostile file.
 pub(super) const MAX_RANK: usize = 32;
 
 /// ONNX's element types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct DataType {
     name: &'static str,
     pub kind: Kind,
@@ -71,59 +70,81 @@ impl DataType {
     }
 }
 
-/// Reads a tensor, with its data from `files` where it lies outside.
-pub(super) fn read(bytes: &Bytes, files: &Files) -> Result<Value> {
-    let tensor: proto::Tensor = decode(bytes, "a tensor")?;
-    let name = tensor.name.clone();
-    value(tensor, files).map_err(|error| if name.is_empty() { error } else { error.tensor(name) })
+/// Reads a tensor, with its data from `files` where it lies outside, and says what its values are.
+pub(super) fn read(bytes: &[u8], files: &Files) -> Result<(Constant, Kind)> {
+    let tensor = proto::Tensor::read(bytes)?;
+    let name = tensor.name;
+    constant(tensor, files).map_err(|error| if name.is_empty() { error } else { error.tensor(name) })
 }
 
-fn value(tensor: proto::Tensor, files: &Files) -> Result<Value> {
-    let data_type = DataType::of(tensor.data_type.into())?;
-    if tensor.segment.is_some() {
+fn constant(tensor: proto::Tensor, files: &Files) -> Result<(Constant, Kind)> {
+    let data_type = DataType::of(tensor.data_type)?;
+    if tensor.is_segment {
         return Err(Error::unsupported("a part of a tensor; save the model with whole tensors"));
     }
-    let shape: Option<Vec<usize>> = tensor.dims.iter().map(|&length| usize::try_from(length).ok()).collect();
-    let shape = shape.filter(|shape| shape.len() <= MAX_RANK);
-    let shape = shape.ok_or_else(|| Error::format("dims are no lengths of at most 32 axes"))?;
+    let mut shape = Vec::with_capacity(MAX_RANK);
+    for &length in &tensor.dims {
+        match usize::try_from(length) {
+            Ok(length) if shape.len() < MAX_RANK => shape.push(length),
+            _ => return Err(Error::format("dims are no lengths of at most 32 axes")),
+        }
+    }
     let count = element_count(&shape)?;
-    let data = match (tensor.data_location, &tensor.raw_data) {
-        (1, None) => raw(external(&tensor.external_data, files)?, data_type, count)?,
+    let data = match (tensor.location, tensor.raw) {
+        (1, None) => raw(external(&tensor.external, files)?, data_type, count)?,
         (0, Some(bytes)) => raw(bytes, data_type, count)?,
-        (0, None) => typed(&tensor, data_type)?,
+        (0, None) => typed(tensor, data_type)?,
         _ => return Err(Error::format("the place of its data is given twice, or is not one")),
     };
     if data.len() != count {
         let message = format!("shape {shape:?} needs {count} values, {} are there", data.len());
         return Err(Error::format(message));
     }
-    Ok(Value::constant(shape, data).of_kind(data_type.kind))
+    Ok((Constant::new(shape, data), data_type.kind))
 }
 
-fn typed(tensor: &proto::Tensor, data_type: DataType) -> Result<Data> {
-    let bits = |value: &i32| u16::try_from(*value).map_err(|_| Error::format("a 16-bit number is larger"));
-    let widened = |values: &[i32]| values.iter().map(|&value| i64::from(value)).collect();
-    Ok(match (data_type.name, data_type.kind) {
-        ("float", _) => Data::Floats(tensor.float_data.clone()),
-        ("double", _) => Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect()),
-        (_, Kind::Float) => {
-            let half = |bits: u16| small_float(bits, data_type);
-            let values = tensor.int32_data.iter().map(|value| bits(value).map(half));
-            Data::Floats(values.collect::<Result<_>>()?)
+/// The values of the field that the type has.
+fn typed(mut tensor: proto::Tensor, data_type: DataType) -> Result<Data> {
+    let field = match data_type.name {
+        "float" => 4,
+        "double" => 10,
+        "int64" => 7,
+        "uint32" | "uint64" => 11,
+        "string" => 6,
+        _ => 5,
+    };
+    if tensor.field != field {
+        tensor = proto::Tensor::default();
+    }
+    match field {
+        4 | 10 => Ok(Data::of_floats(tensor.floats)),
+        6 => texts(&tensor.strings).map(Data::Texts),
+        5 if data_type.kind == Kind::Float => {
+            let mut floats = reserve(tensor.ints.len())?;
+            for &bits in &tensor.ints {
+                let bits = u16::try_from(bits);
+                let bits = bits.map_err(|_| Error::format("a 16-bit number is larger"))?;
+                floats.push(small_float(bits, data_type));
+            }
+            Ok(Data::of_floats(floats))
         }
-        ("int64", _) => Data::Ints(tensor.int64_data.clone()),
-        ("uint32" | "uint64", _) => {
-            let int = |&value| i64::try_from(value).map_err(|_| too_large());
-            Data::Ints(tensor.uint64_data.iter().map(int).collect::<Result<_>>()?)
-        }
-        (_, Kind::Int | Kind::Bool) => Data::Ints(widened(&tensor.int32_data)),
-        (_, Kind::Text) => Data::Texts(tensor.string_data.iter().map(text).collect::<Result<_>>()?),
-    })
+        11 if tensor.ints.iter().any(|&int| int < 0) => Err(too_large()),
+        _ => Ok(Data::Ints(tensor.ints)),
+    }
 }
 
 /// A string of the file.
-pub(super) fn text(bytes: &Bytes) -> Result<String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Error::format("a string is not UTF-8"))
+pub(super) fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::format("a string is not UTF-8"))
+}
+
+/// Strings of the file.
+pub(super) fn texts(strings: &[&[u8]]) -> Result<Vec<String>> {
+    let mut texts = Vec::with_capacity(strings.len());
+    for bytes in strings {
+        texts.push(text(bytes)?.to_string());
+    }
+    Ok(texts)
 }
 
 fn too_large() -> Error {
@@ -144,50 +165,49 @@ fn raw(bytes: &[u8], data_type: DataType, count: usize) -> Result<Data> {
         let message = format!("{count} values of {width} bytes needed, {} bytes are there", bytes.len());
         return Err(Error::format(message));
     }
-    if data_type.kind != Kind::Float {
-        let mut ints = reserve(count)?;
-        for bytes in bytes.chunks_exact(width) {
-            let bits = bytes.iter().rev().fold(0, |bits: u64, &byte| bits << 8 | u64::from(byte));
-            let unused = 64 - 8 * width as u32;
-            match data_type.signed {
-                true => ints.push((bits << unused) as i64 >> unused),
-                false => ints.push(i64::try_from(bits).map_err(|_| too_large())?),
-            }
+    if data_type.kind == Kind::Float {
+        let mut list = reserve(count)?;
+        match width {
+            2 => list.extend(
+                bytes.as_chunks().0.iter().map(|&bytes| small_float(u16::from_le_bytes(bytes), data_type)),
+            ),
+            _ => floats(bytes, width, &mut list),
         }
-        return Ok(Data::Ints(ints));
+        return Ok(Data::of_floats(list));
     }
-    let mut floats = reserve(count)?;
-    match width {
-        2 => floats.extend(
-            bytes.as_chunks().0.iter().map(|&bytes| small_float(u16::from_le_bytes(bytes), data_type)),
-        ),
-        4 => floats.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
-        _ => floats.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
+    let mut ints = reserve(count)?;
+    for bytes in bytes.chunks_exact(width) {
+        let bits = bytes.iter().rev().fold(0, |bits: u64, &byte| bits << 8 | u64::from(byte));
+        let unused = 64 - 8 * width as u32;
+        match data_type.signed {
+            true => ints.push((bits << unused) as i64 >> unused),
+            false => ints.push(i64::try_from(bits).map_err(|_| too_large())?),
+        }
     }
-    Ok(Data::Floats(floats))
+    Ok(Data::Ints(ints))
 }
 
 /// The bytes that an entry in another file names: `location`, `offset` (0 by default) and `length` (the rest).
-fn external<'a>(entries: &[proto::Entry], files: &Files<'a>) -> Result<&'a [u8]> {
+fn external<'a>(entries: &[&[u8]], files: &Files<'a>) -> Result<&'a [u8]> {
     let location = location(entries)?;
-    let mut bounds = [None, None];
-    for entry in entries {
-        let bound = match entry.key.as_str() {
-            "offset" => &mut bounds[0],
-            "length" => &mut bounds[1],
+    let (mut offset, mut length) = (None, None);
+    for bytes in entries {
+        let (key, value) = entry(bytes)?;
+        let bound = match key {
+            "offset" => &mut offset,
+            "length" => &mut length,
             // A check sum may be given, of the whole file; lengths are checked anyway.
             "location" | "checksum" => continue,
             key => return Err(Error::unsupported(format!("external data with '{key}'"))),
         };
-        let number = entry.value.parse::<usize>();
-        *bound = Some(number.map_err(|_| Error::format(format!("external data: '{}'", entry.value)))?);
+        let number = value.parse::<usize>();
+        *bound = Some(number.map_err(|_| Error::format(format!("external data: '{value}'")))?);
     }
-    let file = find(files, location).ok_or_else(|| {
-        Error::format(format!(
-            "its data is in the file '{location}', which is missing; give it beside the model"
-        ))
-    })?;
-    let [offset, length] = bounds;
+    let Some(file) = find(files, location) else {
+        let message =
+            format!("its data is in the file '{location}', which is missing; give it beside the model");
+        return Err(Error::format(message));
+    };
     let rest = file.get(offset.unwrap_or(0)..);
     let bytes = rest.and_then(|rest| rest.get(..length.unwrap_or(rest.len())));
     bytes.ok_or_else(|| {
@@ -197,24 +217,33 @@ fn external<'a>(entries: &[proto::Entry], files: &Files<'a>) -> Result<&'a [u8]>
 
 /// The file of that path, or else the only one of that name in whatever folder.
 fn find<'a>(files: &Files<'a>, location: &str) -> Option<&'a [u8]> {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
-    if let Some((_, bytes)) = files.iter().find(|(path, _)| *path == location) {
-        return Some(bytes);
+    let name = location.rsplit('/').next();
+    let mut named = Vec::new();
+    for (path, bytes) in files {
+        if *path == location {
+            return Some(bytes);
+        }
+        if path.rsplit('/').next() == name {
+            named.push(*bytes);
+        }
     }
-    let mut named = files.iter().filter(|(path, _)| name(path) == name(location));
-    named.next().filter(|_| named.next().is_none()).map(|(_, bytes)| *bytes)
+    if let [one] = named[..] { Some(one) } else { None }
 }
 
 /// The path of the file that external data lies in: below the model's folder, or it is refused.
-pub(super) fn location(entries: &[proto::Entry]) -> Result<&str> {
-    let entry = entries.iter().find(|entry| entry.key == "location");
-    let path = entry.map(|entry| entry.value.as_str());
+pub(super) fn location<'a>(entries: &[&'a [u8]]) -> Result<&'a str> {
+    let mut path = None;
+    for bytes in entries {
+        let (key, value) = entry(bytes)?;
+        if key == "location" && path.is_none() {
+            path = Some(value);
+        }
+    }
     let path = path.ok_or_else(|| Error::format("external data without a location"))?;
     let below = path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !below || path.contains(['\\', ':', '\0', '?', '#', '%']) {
-        return Err(Error::format(format!(
-            "external data in '{path}', which is no plain path below the model's folder"
-        )));
+        let message = format!("external data in '{path}', which is no plain path below the model's folder");
+        return Err(Error::format(message));
     }
     Ok(path)
 }

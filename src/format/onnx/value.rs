@@ -1,29 +1,38 @@
 //! What the reader knows of a tensor: its values, or the layer that computes them.
 
 use crate::{Error, Result, Tensor, tensor::reserve};
-use std::rc::Rc;
+use std::{num::NonZero, sync::Arc};
 
-/// A tensor of the graph.
+/// A tensor of the graph: its place in the [`Graph`](super::graph::Graph)'s list, so that operators copy it freely.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Value(pub NonZero<usize>);
+
+/// That an operator cannot be read. Why is in the [`Graph`](super::graph::Graph): so a result is one word.
+pub(super) struct Failed;
+
+/// What a part of reading an operator gives, mostly a tensor.
+pub(super) type Outcome<T = Value> = std::result::Result<T, Failed>;
+
+/// What is known of a tensor.
 ///
-/// A model leaves the batch axis out, ONNX does not: `shape` and axes of layers and constants here are those of a
-/// sample, and [`Batch`] tells how the axes of ONNX map to them.
-#[derive(Debug, Clone)]
-pub(super) struct Value {
+/// A model leaves the batch axis out, ONNX does not: shapes and axes of layers and constants are those of a sample, and
+/// [`Batch`] tells how the axes of ONNX map to them.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
     pub source: Source,
     pub kind: Kind,
     pub batch: Batch,
 }
 
-/// Where a tensor's values come from.
-#[derive(Debug, Clone)]
+/// Where a tensor's values come from: a place in the graph's list of constants, or of layers.
+#[derive(Clone, Copy)]
 pub(super) enum Source {
-    Constant(Rc<Constant>),
-    /// Index of a layer, and of its only call.
+    Constant(usize),
     Layer(usize),
 }
 
 /// What a tensor's values are. Layers compute floats, whatever they stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Float,
     Int,
@@ -32,7 +41,7 @@ pub(super) enum Kind {
 }
 
 /// Where ONNX's tensor has the batch axis that its sample leaves out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Batch {
     /// Nowhere: both have the same axes.
     None,
@@ -44,31 +53,6 @@ pub(super) enum Batch {
     Second,
 }
 
-/// A tensor whose values are known.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Constant {
-    pub shape: Vec<usize>,
-    pub data: Data,
-}
-
-/// Row-major values.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Data {
-    Floats(Vec<f32>),
-    /// Also truth values.
-    Ints(Vec<i64>),
-    /// Whole numbers of which at least one depends on the batch size.
-    Sizes(Vec<Size>),
-    Texts(Vec<String>),
-}
-
-/// A whole number, times the batch size or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub number: i64,
-    pub of_batch: bool,
-}
-
 impl Batch {
     /// How many axes ONNX's tensor has more than the sample.
     pub fn extra_axes(self) -> usize {
@@ -78,67 +62,68 @@ impl Batch {
             Self::Second => 2,
         }
     }
+
+    /// This one, or the other where there is none.
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::None { other } else { self }
+    }
 }
 
-impl Value {
-    pub fn constant(shape: Vec<usize>, data: Data) -> Self {
-        let kind = match &data {
+/// A tensor whose values are known.
+#[derive(Clone)]
+pub(super) struct Constant {
+    pub shape: Vec<usize>,
+    pub data: Data,
+}
+
+/// Row-major values.
+#[derive(Clone)]
+pub(super) enum Data {
+    /// Shared with the layers they become weights of.
+    Floats(Arc<Vec<f32>>),
+    /// Also truth values.
+    Ints(Vec<i64>),
+    /// Whole numbers of which at least one depends on the batch size.
+    Sizes(Vec<Size>),
+    Texts(Vec<String>),
+}
+
+/// A whole number, times the batch size or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub number: i64,
+    pub of_batch: bool,
+}
+
+impl Constant {
+    pub fn new(shape: Vec<usize>, data: Data) -> Self {
+        Self { shape, data }
+    }
+
+    /// What its values are, unless they stand for something else.
+    pub fn kind(&self) -> Kind {
+        match self.data {
             Data::Floats(_) => Kind::Float,
             Data::Ints(_) | Data::Sizes(_) => Kind::Int,
             Data::Texts(_) => Kind::Text,
-        };
-        Self { source: Source::Constant(Rc::new(Constant { shape, data })), kind, batch: Batch::None }
-    }
-
-    /// A list of floats.
-    pub fn floats(values: Vec<f32>) -> Self {
-        Self::constant(vec![values.len()], Data::Floats(values))
-    }
-
-    /// One float, without axes.
-    pub fn scalar(value: f32) -> Self {
-        Self::constant(vec![], Data::Floats(vec![value]))
-    }
-
-    pub fn of_kind(self, kind: Kind) -> Self {
-        Self { kind, ..self }
-    }
-
-    pub fn with_batch(self, batch: Batch) -> Self {
-        Self { batch, ..self }
-    }
-
-    /// The values, if they are known.
-    pub fn known(&self) -> Option<&Constant> {
-        match &self.source {
-            Source::Constant(constant) => Some(constant),
-            Source::Layer(_) => None,
         }
     }
 
-    /// The values, which must be known.
-    pub fn required(&self, what: &str) -> Result<&Constant> {
-        self.known().ok_or_else(|| {
-            Error::unsupported(format!("{what} depends on the model's input; nearside needs it in the file"))
-        })
+    /// The values as floats.
+    pub fn tensor(&self) -> Result<Tensor> {
+        Tensor::shared(self.shape.clone(), self.data.floats()?)
     }
 
-    /// Known whole numbers that do not depend on the batch size.
+    /// Whole numbers that do not depend on the batch size.
     pub fn ints(&self, what: &str) -> Result<&[i64]> {
-        match &self.required(what)?.data {
+        match &self.data {
             Data::Ints(ints) => Ok(ints),
             Data::Sizes(_) => Err(Error::unsupported(format!("{what} depends on the batch size"))),
             _ => Err(Error::format(format!("{what} is not whole numbers"))),
         }
     }
 
-    /// Known whole numbers.
-    pub fn sizes(&self, what: &str) -> Result<Vec<Size>> {
-        let sizes = self.required(what)?.data.sizes();
-        sizes.ok_or_else(|| Error::format(format!("{what} is not whole numbers")))
-    }
-
-    /// One known whole number.
+    /// One whole number.
     pub fn int(&self, what: &str) -> Result<i64> {
         match self.ints(what)? {
             [int] => Ok(*int),
@@ -146,29 +131,27 @@ impl Value {
         }
     }
 
-    /// One known number.
+    /// One number.
     pub fn number(&self, what: &str) -> Result<f32> {
-        let data = &self.required(what)?.data;
-        match data.len() {
-            1 => Ok(data.floats()?.first().copied().unwrap_or_default()),
+        match self.data.len() {
+            1 => Ok(self.data.floats()?.first().copied().unwrap_or_default()),
             _ => Err(Error::format(format!("{what} is not one number"))),
         }
-    }
-
-    /// The known values as floats.
-    pub fn tensor(&self, what: &str) -> Result<Tensor> {
-        self.required(what)?.tensor()
-    }
-}
-
-impl Constant {
-    /// The values as floats.
-    pub fn tensor(&self) -> Result<Tensor> {
-        Tensor::new(self.shape.clone(), self.data.floats()?)
     }
 }
 
 impl Data {
+    pub fn of_floats(floats: Vec<f32>) -> Self {
+        Self::Floats(Arc::new(floats))
+    }
+
+    pub fn of_sizes(sizes: Vec<Size>) -> Self {
+        if sizes.iter().any(|size| size.of_batch) {
+            return Self::Sizes(sizes);
+        }
+        Self::Ints(sizes.iter().map(|size| size.number).collect())
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Self::Floats(values) => values.len(),
@@ -184,7 +167,7 @@ impl Data {
             positions.iter().filter_map(|&position| values.get(position).cloned()).collect()
         }
         match self {
-            Self::Floats(values) => Self::Floats(each(values, positions)),
+            Self::Floats(values) => Self::of_floats(each(values, positions)),
             Self::Ints(values) => Self::Ints(each(values, positions)),
             Self::Sizes(values) => Self::of_sizes(each(values, positions)),
             Self::Texts(values) => Self::Texts(each(values, positions)),
@@ -194,30 +177,44 @@ impl Data {
     /// The values and those of others behind them.
     pub fn join(all: &[&Self]) -> Result<Self> {
         let mixed = || Error::format("joins values of different types");
-        if all.iter().all(|data| matches!(data, Self::Floats(_))) {
-            let floats: Result<Vec<_>> = all.iter().map(|data| data.floats()).collect();
-            return Ok(Self::Floats(floats?.concat()));
+        match all.first() {
+            Some(Self::Floats(_)) => {
+                let mut joined = Vec::new();
+                for data in all {
+                    let Self::Floats(values) = data else { return Err(mixed()) };
+                    joined.extend_from_slice(values);
+                }
+                Ok(Self::of_floats(joined))
+            }
+            Some(Self::Texts(_)) => {
+                let mut joined = Vec::new();
+                for data in all {
+                    let Self::Texts(values) = data else { return Err(mixed()) };
+                    joined.extend_from_slice(values);
+                }
+                Ok(Self::Texts(joined))
+            }
+            _ => {
+                let mut joined = Vec::new();
+                for data in all {
+                    joined.append(&mut data.sizes().ok_or_else(mixed)?);
+                }
+                Ok(Self::of_sizes(joined))
+            }
         }
-        if all.iter().all(|data| matches!(data, Self::Texts(_))) {
-            let texts = |data: &&Self| match data {
-                Self::Texts(texts) => texts.clone(),
-                _ => Vec::new(),
-            };
-            return Ok(Self::Texts(all.iter().flat_map(texts).collect()));
-        }
-        let sizes: Option<Vec<_>> = all.iter().map(|data| data.sizes()).collect();
-        Ok(Self::of_sizes(sizes.ok_or_else(mixed)?.concat()))
     }
 
     /// As floats, which must hold whole numbers exactly.
-    pub fn floats(&self) -> Result<Vec<f32>> {
+    pub fn floats(&self) -> Result<Arc<Vec<f32>>> {
         match self {
-            Self::Floats(values) => {
+            Self::Floats(values) => Ok(Arc::clone(values)),
+            Self::Ints(values) => {
                 let mut floats = reserve(values.len())?;
-                floats.extend_from_slice(values);
-                Ok(floats)
+                for &int in values {
+                    floats.push(exact(int)?);
+                }
+                Ok(Arc::new(floats))
             }
-            Self::Ints(values) => values.iter().map(|&int| exact(int)).collect(),
             Self::Sizes(_) => Err(Error::unsupported("computes with the batch size")),
             Self::Texts(_) => Err(Error::unsupported("computes with strings")),
         }
@@ -231,13 +228,6 @@ impl Data {
             _ => None,
         }
     }
-
-    pub fn of_sizes(sizes: Vec<Size>) -> Self {
-        if sizes.iter().any(|size| size.of_batch) {
-            return Self::Sizes(sizes);
-        }
-        Self::Ints(sizes.iter().map(|size| size.number).collect())
-    }
 }
 
 impl Size {
@@ -248,6 +238,11 @@ impl Size {
     /// The batch size, times a number.
     pub fn batch(number: i64) -> Self {
         Self { number, of_batch: true }
+    }
+
+    /// The length that it is, unless that depends on the batch size.
+    pub fn length(self) -> Option<usize> {
+        usize::try_from(self.number).ok().filter(|_| !self.of_batch)
     }
 }
 

@@ -1,109 +1,100 @@
 //! Products of matrices.
 
-use super::Call;
 use crate::{
-    Activation, Binary, Error, LayerKind, Result, Tensor,
+    Error, LayerKind, Tensor,
     format::onnx::{
-        graph::{Graph, across_batch},
-        value::{Batch, Source, Value},
+        graph::Graph,
+        value::{Batch, Failed, Outcome, Value},
     },
     layer::broadcast,
-    tensor::element_count,
 };
 
-/// `x · kernel + bias` over the last axis of the sample.
-pub(super) fn dense(graph: &mut Graph, x: &Value, kernel: &Value, bias: Option<Tensor>) -> Result<Value> {
-    graph.axis(x, -1)?;
-    let kernel = kernel.tensor("the kernel")?;
-    graph.apply(LayerKind::Dense { kernel, bias, activation: Activation::LINEAR }, x)
-}
-
-fn transposed(graph: &mut Graph, value: &Value) -> Result<Value> {
+fn transposed(graph: &mut Graph, value: Value) -> Outcome {
     let rank = graph.shape(value).len();
-    let mut axes: Vec<usize> = (0..rank).collect();
-    if let [.., a, b] = axes.as_mut_slice() {
-        std::mem::swap(a, b);
-    }
-    graph.permute(value, &axes)
+    graph.move_axis(value, rank.saturating_sub(1), rank.saturating_sub(2))
 }
 
 /// `alpha · A · B + beta · C`, A and B transposed or not.
-pub(super) fn gemm(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let (mut a, mut b, c) = (call.input(0)?, call.input(1)?, call.optional(2));
-    let (alpha, beta) = (call.attributes.float("alpha", 1.0)?, call.attributes.float("beta", 1.0)?);
-    let (turns_a, turns_b) = (call.attributes.flag("transA")?, call.attributes.flag("transB")?);
-    if graph.rank(&a) != 2 || graph.rank(&b) != 2 {
-        return Err(Error::shape("matrices are needed"));
+pub(super) fn gemm(graph: &mut Graph) -> Outcome {
+    let (mut a, mut b, mut c) = (graph.input(0)?, graph.input(1)?, graph.optional(2));
+    let (alpha, beta) = (graph.float("alpha", 1.0), graph.float("beta", 1.0));
+    let (turns_a, turns_b) = (graph.flag("transA"), graph.flag("transB"));
+    if graph.rank(a) != 2 || graph.rank(b) != 2 {
+        return Err(graph.fail(Error::shape("matrices are needed")));
     }
     // Transposed, the batch axis would be the one that is summed over.
-    if (turns_a && a.batch != Batch::None) || b.batch != Batch::None {
-        return Err(across_batch());
+    if (turns_a && graph.batch(a) != Batch::None) || graph.batch(b) != Batch::None {
+        return Err(graph.across_batch());
     }
     if turns_a {
-        a = transposed(graph, &a)?;
+        a = transposed(graph, a)?;
     }
     if turns_b {
-        b = transposed(graph, &b)?;
+        b = transposed(graph, b)?;
     }
-    let c = c.map(|c| graph.rescaled(&c, beta, 0.0)).transpose()?;
-    if a.known().is_none() && b.known().is_some() {
-        let kernel = graph.rescaled(&b, alpha, 0.0)?;
-        let units = graph.shape(&kernel).last().copied().unwrap_or(0);
-        // A row of C is a bias; a whole matrix is added.
-        let row = c.as_ref().filter(|c| c.known().is_some_and(|c| is_row(&c.shape, units)));
-        if let Some(row) = row {
-            let row = match graph.shape(row) {
-                [_, last] => {
-                    let last = *last;
-                    graph.reshape(row, &[last])?
-                }
-                _ => row.clone(),
-            };
-            let bias = graph.expand(&row, &[units])?.tensor("the bias")?;
-            return dense(graph, &a, &kernel, Some(bias));
+    if let Some(c) = &mut c {
+        *c = graph.rescaled(*c, beta, 0.0)?;
+    }
+    let product = if !graph.is_known(a) && graph.is_known(b) {
+        let kernel = graph.rescaled(b, alpha, 0.0)?;
+        let bias = match c {
+            Some(c) => bias(graph, c, graph.width(kernel))?,
+            None => None,
+        };
+        if bias.is_some() {
+            c = None;
         }
-        let product = dense(graph, &a, &kernel, None)?;
-        return c.map_or(Ok(product.clone()), |c| graph.binary(Binary::Add, &product, &c));
-    }
-    let product = multiplied(graph, &a, &b)?;
-    let product = graph.rescaled(&product, alpha, 0.0)?;
-    c.map_or(Ok(product.clone()), |c| graph.binary(Binary::Add, &product, &c))
+        graph.dense(a, kernel, bias)?
+    } else {
+        let product = multiplied(graph, a, b)?;
+        graph.rescaled(product, alpha, 0.0)?
+    };
+    graph.scaled(product, None, c)
 }
 
-fn is_row(shape: &[usize], units: usize) -> bool {
-    matches!(*shape, [] | [1] | [1, 1]) || matches!(*shape, [width] | [1, width] if width == units)
+/// A row of `C` as a bias. A whole matrix is none.
+fn bias(graph: &mut Graph, row: Value, units: usize) -> Outcome<Option<Tensor>> {
+    let row = match *graph.shape(row) {
+        _ if !graph.is_known(row) => return Ok(None),
+        [] | [1] => row,
+        [width] if width == units => row,
+        [1, width] if width == units || width == 1 => graph.reshape(row, &[width])?,
+        _ => return Ok(None),
+    };
+    let row = graph.expand(row, &[units])?;
+    graph.tensor(row, "the bias").map(Some)
 }
 
-pub(super) fn matmul(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let (a, b) = (call.input(0)?, call.input(1)?);
-    multiplied(graph, &a, &b)
+pub(super) fn matmul(graph: &mut Graph) -> Outcome {
+    let (a, b) = (graph.input(0)?, graph.input(1)?);
+    multiplied(graph, a, b)
 }
 
 /// NumPy's product: of matrices in the last two axes, vectors taken for a row on the left and a column on the right.
-fn multiplied(graph: &mut Graph, a: &Value, b: &Value) -> Result<Value> {
+fn multiplied(graph: &mut Graph, a: Value, b: Value) -> Outcome {
     let (left, right) = (graph.rank(a), graph.rank(b));
     if left == 0 || right == 0 {
-        return Err(Error::shape("a product of matrices of which one is a number"));
+        return Err(graph.fail(Error::shape("a product of matrices of which one is a number")));
     }
-    if b.known().is_some() && a.known().is_none() {
-        let shape = graph.shape(b).to_vec();
-        match shape.as_slice() {
-            [_, _] => return dense(graph, a, b, None),
+    if graph.is_known(b) && !graph.is_known(a) {
+        match *graph.shape(b) {
+            [_, _] => return graph.dense(a, b, None),
             [width] => {
-                let column = graph.reshape(b, &[*width, 1])?;
-                let product = dense(graph, a, &column, None)?;
-                return without_last(graph, &product);
+                let column = graph.reshape(b, &[width, 1])?;
+                let product = graph.dense(a, column, None)?;
+                return graph.without_last(product);
             }
-            [front @ .., k, n] if front.len() + 2 <= left && front.iter().all(|&length| length == 1) => {
-                let matrix = graph.reshape(b, &[*k, *n])?;
-                return dense(graph, a, &matrix, None);
+            [ref front @ .., k, n] if front.len() + 2 <= left && front.iter().all(|&length| length == 1) => {
+                let matrix = graph.reshape(b, &[k, n])?;
+                return graph.dense(a, matrix, None);
             }
             _ => {}
         }
     }
     // The batch axis may be in front of matrices, of one side or both; or the left side's rows are samples.
-    let row_left = left == 1 || (left == 2 && a.batch == Batch::First);
-    let fits = match (a.batch, b.batch) {
+    let (batch_a, batch_b) = (graph.batch(a), graph.batch(b));
+    let row_left = left == 1 || (left == 2 && batch_a == Batch::First);
+    let fits = match (batch_a, batch_b) {
         (Batch::None, Batch::None) => true,
         (Batch::First, Batch::None) => right <= 2 || (left > 2 && right <= left),
         (Batch::None, Batch::First) => right > 2 && left <= right,
@@ -111,72 +102,67 @@ fn multiplied(graph: &mut Graph, a: &Value, b: &Value) -> Result<Value> {
         _ => false,
     };
     if !fits {
-        return Err(across_batch());
+        return Err(graph.across_batch());
     }
-    // Of equal rank, the other side has an axis of length 1 where the batch is.
-    let both = if left == right && left > 2 { graph.aligned(&[a.clone(), b.clone()])? } else { vec![] };
-    let (mut x, mut y) = match both.as_slice() {
-        [x, y] => (x.clone(), y.clone()),
-        _ => (a.clone(), b.clone()),
-    };
-    let shape = |graph: &Graph, value: &Value| graph.shape(value).to_vec();
+    let mut both = [a, b];
+    if left == right && left > 2 {
+        // The other side has an axis of length 1 where the batch is.
+        graph.align(&mut both)?;
+    }
+    let [mut x, mut y] = both;
     if row_left {
-        let row = [&[1][..], &shape(graph, &x)].concat();
-        x = graph.reshape(&x, &row)?;
+        x = graph.with_axis(x, 0)?;
     }
     if right == 1 {
-        let column = [&shape(graph, &y)[..], &[1]].concat();
-        y = graph.reshape(&y, &column)?;
+        y = graph.with_axis(y, usize::MAX)?;
     }
-    let mut product = of_matrices(graph, &x, &y)?;
-    product.batch = if a.batch == Batch::None { b.batch } else { a.batch };
-    product.kind = a.kind;
+    let product = of_matrices(graph, x, y)?;
+    let product = graph.with_batch(product, batch_a.or(batch_b));
+    let mut product = graph.of_kind(product, graph.kind(a));
     if right == 1 {
-        product = without_last(graph, &product)?;
+        product = graph.without_last(product)?;
     }
     if row_left {
-        let mut kept = shape(graph, &product);
-        let row = kept.len().saturating_sub(if right == 1 { 1 } else { 2 });
-        kept.remove(row);
-        product = graph.reshape(&product, &kept)?;
+        let row = graph.shape(product).len().saturating_sub(if right == 1 { 1 } else { 2 });
+        product = graph.without_axis(product, row)?;
     }
     Ok(product)
 }
 
-fn without_last(graph: &mut Graph, value: &Value) -> Result<Value> {
-    let mut shape = graph.shape(value).to_vec();
-    shape.pop();
-    graph.reshape(value, &shape)
-}
-
 /// The product of samples of at least two axes.
-fn of_matrices(graph: &mut Graph, x: &Value, y: &Value) -> Result<Value> {
+fn of_matrices(graph: &mut Graph, x: Value, y: Value) -> Outcome {
     let (left, right) = (graph.shape(x).to_vec(), graph.shape(y).to_vec());
-    let ([left_front @ .., m, k], [right_front @ .., l, n]) = (left.as_slice(), right.as_slice()) else {
-        return Err(across_batch());
+    let ([left_front @ .., m, k], [right_front @ .., l, n]) = (&*left, &*right) else {
+        return Err(graph.across_batch());
     };
     if k != l {
-        return Err(Error::shape(format!("no matrix product of shapes {left:?} and {right:?}")));
+        return Err(misfit(graph, &left, &right));
     }
     // A known matrix on the left is a kernel for the transposed right side: (x y)ᵀ = yᵀ xᵀ.
-    if x.known().is_some() && y.known().is_none() && left_front.is_empty() {
+    if graph.is_known(x) && !graph.is_known(y) && left_front.is_empty() {
         let (kernel, turned) = (transposed(graph, x)?, transposed(graph, y)?);
-        let product = dense(graph, &turned, &kernel, None)?;
-        return transposed(graph, &product);
+        let product = graph.dense(turned, kernel, None)?;
+        return transposed(graph, product);
     }
-    let front = broadcast(left_front, right_front);
-    let front =
-        front.ok_or_else(|| Error::shape(format!("no matrix product of shapes {left:?} and {right:?}")))?;
-    let (x, y, shape) = if right_front.is_empty() {
-        // One matrix for all on the left, whose rows go in one.
-        let rows = element_count(left_front)?.checked_mul(*m).ok_or_else(across_batch)?;
-        (graph.reshape(x, &[rows, *k])?, y.clone(), [left_front, &[*m, *n]].concat())
-    } else {
-        let x = graph.expand(x, &[&front[..], &[*m, *k]].concat())?;
-        let y = graph.expand(y, &[&front[..], &[*l, *n]].concat())?;
-        (x, y, [&front[..], &[*m, *n]].concat())
+    let Some(mut shape) = broadcast(left_front, right_front) else {
+        return Err(misfit(graph, &left, &right));
     };
-    let inputs = vec![graph.layer(&x)?, graph.layer(&y)?];
-    let layer = graph.add(LayerKind::MatMul, inputs)?;
-    graph.reshape(&Value { source: Source::Layer(layer), ..x }, &shape)
+    let (x, y) = if right_front.is_empty() {
+        // One matrix for all on the left, whose rows go in one.
+        let Some(rows) = graph.count(left_front)?.checked_mul(*m) else {
+            return Err(graph.across_batch());
+        };
+        (graph.reshape(x, &[rows, *k])?, y)
+    } else {
+        let of_shape = |rows: usize, columns: usize| [&*shape, &[rows, columns]].concat();
+        let (for_x, for_y) = (of_shape(*m, *k), of_shape(*l, *n));
+        (graph.expand(x, &for_x)?, graph.expand(y, &for_y)?)
+    };
+    let product = graph.add(LayerKind::MatMul, &[x, y], x)?;
+    shape.extend([*m, *n]);
+    graph.reshape(product, &shape)
+}
+
+fn misfit(graph: &Graph, left: &[usize], right: &[usize]) -> Failed {
+    graph.fail(Error::shape(format!("no matrix product of shapes {left:?} and {right:?}")))
 }

@@ -2,344 +2,337 @@
 //! pipelines have around their networks.
 
 use super::{
-    Call,
-    arithmetic::{converted, either},
-    matrix::dense,
+    Operator,
+    Operator::By,
+    arithmetic::converted,
     normalize::{by_sum, over},
-    select::{equal_to, equals, gathered},
+    select::{equal_to, gathered},
 };
 use crate::{
-    Binary, Elementwise, Error, LayerKind, Result, Rowwise, Tensor,
+    Binary, Elementwise, Error, LayerKind, Rowwise, Tensor,
     format::onnx::{
-        graph::{Graph, across_batch, normalized},
-        value::{Batch, Data, Kind, Value},
+        graph::Graph,
+        value::{Batch, Data, Kind, Outcome, Value},
     },
-    tensor::element_count,
 };
 
-/// The outputs of an operator of this domain, if it is known.
-pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Option<Vec<Value>>> {
-    let output = match call.op {
-        "Scaler" => scaler(call, graph)?,
-        "Normalizer" => normalizer(call, graph)?,
-        "Imputer" => imputer(call, graph)?,
-        "Binarizer" => {
-            let threshold = Value::scalar(call.attributes.float("threshold", 0.0)?);
-            let value = call.input(0)?;
-            graph.binary(Binary::Greater, &value, &threshold)?.of_kind(value.kind)
-        }
-        "OneHotEncoder" => one_hot(call, graph)?,
-        "LabelEncoder" => label_encoder(call, graph)?,
-        "ArrayFeatureExtractor" => extractor(call, graph)?,
-        "ZipMap" => zip_map(call, graph)?,
-        "FeatureVectorizer" => return feature_vectorizer(call, graph).map(|value| Some(vec![value])),
-        "LinearRegressor" => return regressor(call, graph).map(|value| Some(vec![value])),
-        "LinearClassifier" => return classifier(call, graph).map(Some),
-        _ => return Ok(None),
-    };
-    Ok(Some(vec![output]))
-}
+/// The operators of this domain.
+pub(super) const OPERATORS: &[(&str, Operator)] = &[
+    ("Scaler", By(scaler)),
+    ("Normalizer", By(normalizer)),
+    ("Imputer", By(imputer)),
+    ("Binarizer", By(binarizer)),
+    ("OneHotEncoder", By(one_hot)),
+    ("LabelEncoder", By(label_encoder)),
+    ("ArrayFeatureExtractor", By(extractor)),
+    ("ZipMap", By(zip_map)),
+    ("FeatureVectorizer", By(feature_vectorizer)),
+    ("LinearRegressor", By(regressor)),
+    ("LinearClassifier", By(classifier)),
+];
 
 /// `(x − offset) · scale`
-fn scaler(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let value = converted(graph, &value, Kind::Float)?;
-    let offset = call.attributes.floats("offset")?.unwrap_or_else(|| vec![0.0]);
-    let scale = call.attributes.floats("scale")?.unwrap_or_else(|| vec![1.0]);
-    let mut result = value;
+fn scaler(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let mut result = converted(graph, value, Kind::Float)?;
     // In this order: where an offset is much larger than what remains, the other one loses it.
-    if offset.iter().any(|&offset| offset != 0.0) {
-        result = graph.binary(Binary::Subtract, &result, &Value::floats(offset))?;
-    }
-    if scale.iter().any(|&scale| scale != 1.0) {
-        result = graph.binary(Binary::Multiply, &result, &Value::floats(scale))?;
+    for (name, nothing, function) in [("offset", 0.0, Binary::Subtract), ("scale", 1.0, Binary::Multiply)] {
+        let list = graph.float_list(name).unwrap_or_default();
+        if list.iter().any(|&number| number != nothing) {
+            let list = graph.list(Data::of_floats(list));
+            result = graph.binary(function, result, list)?;
+        }
     }
     Ok(result)
 }
 
 /// Rows over their norm; those of norm 0 as they are.
-fn normalizer(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let norm = call.attributes.text("norm")?;
-    rows(graph, &value)?;
-    match norm.as_deref() {
-        None | Some("MAX") => {
-            let max = graph.rowwise(&value, Rowwise::Max)?;
-            over(graph, &value, &max)
+fn normalizer(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let norm = graph.text_or("norm", "MAX");
+    rows(graph, value)?;
+    match norm {
+        "MAX" => {
+            let max = graph.rowwise(value, Rowwise::Max)?;
+            over(graph, value, max)
         }
-        Some("L1") => by_sum(graph, &value),
-        Some("L2") => graph.rowwise(&value, Rowwise::UnitNormalize { epsilon: f32::MIN_POSITIVE }),
-        Some(other) => Err(Error::unsupported(format!("the attribute 'norm' is '{other}'"))),
+        "L1" => by_sum(graph, value),
+        "L2" => graph.rowwise(value, Rowwise::UnitNormalize { epsilon: f32::MIN_POSITIVE }),
+        other => Err(graph.unknown("norm", other)),
     }
 }
 
 /// Fails unless the sample's last axis is ONNX's.
-fn rows(graph: &Graph, value: &Value) -> Result<usize> {
+fn rows(graph: &Graph, value: Value) -> Outcome<usize> {
     graph.axis(value, -1)
 }
 
 /// Replaces one value, mostly NaN.
-fn imputer(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let replaced = call.attributes.any_float("replaced_value_float", 0.0)?;
-    let replaced_int = call.attributes.int("replaced_value_int64")?.unwrap_or(0);
-    let floats = call.attributes.floats("imputed_value_floats")?;
-    let ints = call.attributes.ints("imputed_value_int64s")?;
-    let (condition, by) = match (floats, ints) {
-        (Some(floats), None) if replaced.is_nan() => {
-            (graph.unary(&value, Elementwise::IsNan)?, Value::floats(floats))
-        }
-        (Some(floats), None) => {
-            (graph.binary(Binary::Equal, &value, &Value::scalar(replaced))?, Value::floats(floats))
-        }
-        (None, Some(ints)) => {
-            let replaced = Value::constant(vec![], Data::Ints(vec![replaced_int]));
-            let by = Value::constant(vec![ints.len()], Data::Ints(ints));
-            (graph.binary(Binary::Equal, &value, &replaced)?, by)
-        }
-        _ => return Err(Error::format("imputes neither floats nor whole numbers")),
+fn imputer(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let replaced = graph.any_float("replaced_value_float", 0.0);
+    let replaced_int = graph.int_or("replaced_value_int64", 0);
+    let floats = graph.float_list("imputed_value_floats").map(Data::of_floats);
+    let ints = graph.int_list("imputed_value_int64s").map(Data::Ints);
+    let is_float = floats.is_some();
+    let (Some(by), None) = (if is_float { (floats, ints) } else { (ints, floats) }) else {
+        return Err(graph.fail(Error::format("imputes neither floats nor whole numbers")));
     };
-    Ok(either(graph, &condition, &by, &value)?.of_kind(value.kind))
+    let condition = if is_float && replaced.is_nan() {
+        graph.unary(value, Elementwise::IsNan)?
+    } else {
+        let replaced =
+            if is_float { Data::of_floats(vec![replaced]) } else { Data::Ints(vec![replaced_int]) };
+        let replaced = graph.constant(vec![], replaced);
+        graph.binary(Binary::Equal, value, replaced)?
+    };
+    let by = graph.list(by);
+    let result = graph.either(condition, by, value)?;
+    Ok(graph.of_kind(result, graph.kind(value)))
+}
+
+/// 1 where the value exceeds a threshold.
+fn binarizer(graph: &mut Graph) -> Outcome {
+    let threshold = graph.float("threshold", 0.0);
+    let value = graph.input(0)?;
+    let threshold = graph.scalar(threshold);
+    let result = graph.binary(Binary::Greater, value, threshold)?;
+    Ok(graph.of_kind(result, graph.kind(value)))
 }
 
 /// Along a new last axis, 1 for the category that the value is.
-fn one_hot(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let ignores_unknown = call.attributes.int("zeros")?.unwrap_or(1) != 0;
-    let categories = call.attributes.ints("cats_int64s")?;
-    let categories = categories.ok_or_else(|| {
-        Error::unsupported("encodes strings; nearside's inputs are numbers, so number the categories before")
-    })?;
-    let value = converted(graph, &value, Kind::Int)?;
-    let hot = equal_to(graph, &value, categories)?.of_kind(Kind::Float);
+fn one_hot(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let ignores_unknown = graph.int_or("zeros", 1) != 0;
+    let Some(categories) = graph.int_list("cats_int64s") else {
+        return Err(graph
+            .unsupported("encodes strings; nearside's inputs are numbers, so number the categories before"));
+    };
+    let value = converted(graph, value, Kind::Int)?;
+    let hot = equal_to(graph, value, categories)?;
+    let hot = graph.of_kind(hot, Kind::Float);
     if ignores_unknown {
         return Ok(hot);
     }
     // Where other runtimes stop at a category they do not know, the result is NaN: 0 / 0.
-    let known = graph.rowwise(&hot, Rowwise::Sum)?;
-    graph.binary(Binary::Divide, &hot, &known)
+    let known = graph.rowwise(hot, Rowwise::Sum)?;
+    graph.binary(Binary::Divide, hot, known)
 }
 
 /// The values of a table at computed positions: exactly, and strings as names of classes.
-pub(super) fn named(graph: &mut Graph, indices: &Value, values: &Data) -> Result<Value> {
-    let kind = match values {
-        Data::Texts(names) => {
-            let kind = LayerKind::Classes { names: names.clone(), columns: false };
-            return Ok(graph.apply(kind, indices)?.of_kind(Kind::Text));
-        }
-        Data::Floats(_) => Kind::Float,
-        _ => Kind::Int,
-    };
-    if let Data::Ints(ints) = values
-        && ints.iter().enumerate().all(|(i, &int)| int == i as i64)
-    {
-        return Ok(indices.clone().of_kind(kind));
+pub(super) fn named(graph: &mut Graph, indices: Value, values: Data) -> Outcome {
+    if let Data::Texts(names) = values {
+        let named = graph.apply(LayerKind::Classes { names, columns: false }, indices)?;
+        return Ok(graph.of_kind(named, Kind::Text));
     }
-    let table = Tensor::new(vec![values.len(), 1], values.floats()?)?;
-    let shape = graph.shape(indices).to_vec();
+    let kind = if matches!(values, Data::Floats(_)) { Kind::Float } else { Kind::Int };
+    if is_in_order(&values) {
+        return Ok(graph.of_kind(indices, kind));
+    }
+    let floats = graph.keep(values.floats())?;
+    let table = graph.keep(Tensor::shared(vec![floats.len(), 1], floats))?;
     let rows = graph.apply(LayerKind::Embedding { table }, indices)?;
-    Ok(graph.reshape(&rows, &shape)?.of_kind(kind))
+    let rows = graph.without_last(rows)?;
+    Ok(graph.of_kind(rows, kind))
+}
+
+/// Whether they are 0, 1, 2 …
+fn is_in_order(values: &Data) -> bool {
+    matches!(values, Data::Ints(ints) if ints.iter().enumerate().all(|(i, &int)| int == i as i64))
 }
 
 /// One of the attributes, of numbers or strings, whose names end in their type.
-fn list(call: &mut Call, name: &str, old: bool) -> Result<Option<Data>> {
-    let attributes = &mut call.attributes;
-    let ints = if old { format!("{name}_ints") } else { format!("{name}_int64s") };
-    if let Some(ints) = attributes.ints(&ints)? {
+fn list(graph: &mut Graph, name: &str, ints: &str) -> Outcome<Option<Data>> {
+    if let Some(ints) = graph.int_list(&format!("{name}{ints}")) {
         return Ok(Some(Data::Ints(ints)));
     }
-    if let Some(texts) = attributes.texts(&format!("{name}_strings"))? {
+    if let Some(texts) = graph.text_list(&format!("{name}_strings")) {
         return Ok(Some(Data::Texts(texts)));
     }
-    if let Some(floats) = attributes.floats(&format!("{name}_floats"))? {
-        return Ok(Some(Data::Floats(floats)));
+    if let Some(floats) = graph.float_list(&format!("{name}_floats")) {
+        return Ok(Some(Data::of_floats(floats)));
     }
-    Ok(match attributes.tensor(&format!("{name}_tensor"))? {
-        Some(tensor) => Some(tensor.required(name)?.data.clone()),
-        None => None,
-    })
+    match graph.tensor_attribute(&format!("{name}_tensor")) {
+        Some(tensor) => Ok(Some(graph.required(tensor, name)?.data.clone())),
+        None => Ok(None),
+    }
 }
 
 /// For each value, what stands in the same place as it in another list.
-fn label_encoder(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let mut old = call.attributes.texts("classes_strings")?;
-    let (keys, mut values) = match (list(call, "keys", false)?, list(call, "values", false)?, old.take()) {
+fn label_encoder(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let old = graph.text_list("classes_strings");
+    let (keys, values) = match (list(graph, "keys", "_int64s")?, list(graph, "values", "_int64s")?, old) {
         (Some(keys), Some(values), None) if keys.len() == values.len() => (keys, values),
-        // Version 1 has names of positions.
         (None, None, Some(names)) => (Data::Ints((0..names.len() as i64).collect()), Data::Texts(names)),
-        _ => return Err(Error::format("keys and values are not equally many")),
+        _ => return Err(graph.fail(Error::format("keys and values are not equally many"))),
     };
-    let (text, int, float) = (
-        call.attributes.text("default_string")?,
-        call.attributes.int("default_int64")?,
-        call.attributes.any_float("default_float", -0.0)?,
-    );
-    let default = call.attributes.tensor("default_tensor")?;
+    let text = graph.text("default_string");
+    let int = graph.int_or("default_int64", -1);
+    let float = graph.any_float("default_float", -0.0);
+    let default = graph.tensor_attribute("default_tensor");
     let has_default = text.is_some() || default.is_some();
     let default = match (default, &values) {
-        (Some(default), _) => default.required("the default")?.data.clone(),
-        (None, Data::Texts(_)) => Data::Texts(vec![text.unwrap_or_else(|| "_Unused".to_string())]),
-        (None, Data::Floats(_)) => Data::Floats(vec![float]),
-        (None, _) => Data::Ints(vec![int.unwrap_or(-1)]),
+        (Some(default), _) => graph.required(default, "the default")?.data.clone(),
+        (None, Data::Texts(_)) => Data::Texts(vec![text.unwrap_or("_Unused").to_string()]),
+        (None, Data::Floats(_)) => Data::of_floats(vec![float]),
+        (None, _) => Data::Ints(vec![int]),
     };
-    if value.kind == Kind::Text || matches!(keys, Data::Texts(_)) {
-        return Err(Error::unsupported("encodes strings; nearside's inputs are numbers"));
+    if graph.kind(value) == Kind::Text || matches!(keys, Data::Texts(_)) {
+        return Err(graph.unsupported("encodes strings; nearside's inputs are numbers"));
     }
-    let in_order = |keys: &[i64]| keys.iter().enumerate().all(|(i, &key)| key == i as i64);
-    if let (Data::Ints(ints), Data::Texts(_), false) = (&keys, &values, has_default)
-        && in_order(ints)
-    {
+    if matches!(values, Data::Texts(_)) && !has_default && is_in_order(&keys) {
         // Nobody counts on a name for what is no class.
-        return named(graph, &value, &values);
+        return named(graph, value, values);
     }
     // The position of the key, or the one behind the last: where what is true for the first time is.
-    let hits = equals(graph, &value, &Value::constant(vec![keys.len()], keys))?;
-    let any = graph.rowwise(&hits, Rowwise::Max)?;
-    let none = graph.unary(&any, Elementwise::Not)?;
-    let axis = graph.shape(&hits).len().saturating_sub(1);
+    let keys = graph.list(keys);
+    let hits = graph.equals(value, keys)?;
+    let any = graph.rowwise(hits, Rowwise::Max)?;
+    let none = graph.unary(any, Elementwise::Not)?;
+    let axis = graph.shape(hits).len().saturating_sub(1);
     let choices = graph.concatenate(&[hits, none], axis)?;
-    let index = graph.rowwise(&choices, Rowwise::ArgMax)?;
-    let shape = graph.shape(&value).to_vec();
-    let index = graph.reshape(&index, &shape)?;
-    values = Data::join(&[&values, &default])?;
-    named(graph, &index, &values)
+    let index = graph.rowwise(choices, Rowwise::ArgMax)?;
+    let index = graph.without_last(index)?;
+    let values = graph.keep(Data::join(&[&values, &default]))?;
+    named(graph, index, values)
 }
 
 /// Known positions of the last axis, or computed positions of a known list.
-fn extractor(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let (value, indices) = (call.input(0)?, call.input(1)?);
-    let count = element_count(graph.shape(&indices))?;
-    if indices.known().is_some() {
-        let axis = rows(graph, &value)?;
-        let indices = graph.reshape(&indices, &[count])?;
-        let result = gathered(graph, &value, axis, &indices)?;
+fn extractor(graph: &mut Graph) -> Outcome {
+    let (value, indices) = (graph.input(0)?, graph.input(1)?);
+    let count = graph.count(graph.shape(indices))?;
+    if graph.is_known(indices) {
+        let axis = rows(graph, value)?;
+        let indices = graph.reshape(indices, &[count])?;
+        let result = gathered(graph, value, axis, indices)?;
         // One axis gets another in front.
-        return match graph.shape(&result) {
-            [length] if result.batch == Batch::None => {
-                let shape = [1, *length];
-                graph.reshape(&result, &shape)
-            }
+        return match (graph.shape(result), graph.batch(result)) {
+            ([_], Batch::None) => graph.with_axis(result, 0),
             _ => Ok(result),
         };
     }
-    let table = value.required("the tensor that computed positions choose from")?;
-    if table.shape.len() > 1 && !matches!(table.shape.as_slice(), [1, _]) {
-        return Err(Error::unsupported("computed positions of more than one row"));
+    let table = graph.required(value, "the tensor that computed positions choose from")?;
+    if !matches!(*table.shape, [] | [_] | [1, _]) {
+        return Err(graph.unsupported("computed positions of more than one row"));
     }
-    match indices.batch {
+    let values = table.data.clone();
+    match graph.batch(indices) {
         Batch::None => {
-            let row = graph.reshape(&indices, &[1, count])?;
-            named(graph, &row, &table.data)
+            let row = graph.reshape(indices, &[1, count])?;
+            named(graph, row, values)
         }
         // The samples' labels side by side, in one row.
         Batch::First if count == 1 => {
-            let one = graph.reshape(&indices, &[])?;
-            Ok(named(graph, &one, &table.data)?.with_batch(Batch::Second))
+            let one = graph.reshape(indices, &[])?;
+            let named = named(graph, one, values)?;
+            Ok(graph.with_batch(named, Batch::Second))
         }
-        _ => Err(across_batch()),
+        _ => Err(graph.across_batch()),
     }
 }
 
 /// Probabilities by the names of their classes.
-fn zip_map(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    rows(graph, &value)?;
-    let names = match (
-        call.attributes.texts("classlabels_strings")?.filter(|names| !names.is_empty()),
-        call.attributes.ints("classlabels_int64s")?,
-    ) {
+fn zip_map(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    rows(graph, value)?;
+    let texts = graph.text_list("classlabels_strings").filter(|names| !names.is_empty());
+    let ints = graph.int_list("classlabels_int64s");
+    let names = match (texts, ints) {
         (Some(names), _) => names,
         (None, Some(ints)) => ints.iter().map(i64::to_string).collect(),
-        (None, None) => return Err(Error::format("names no classes")),
+        (None, None) => return Err(graph.fail(Error::format("names no classes"))),
     };
-    graph.apply(LayerKind::Classes { names, columns: true }, &value)
+    graph.apply(LayerKind::Classes { names, columns: true }, value)
 }
 
 /// All inputs side by side.
-fn feature_vectorizer(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let values = call.all_inputs()?;
-    let widths = call.attributes.ints("inputdimensions")?.unwrap_or_default();
-    let mut columns = Vec::with_capacity(values.len());
-    for (i, value) in values.iter().enumerate() {
-        let shape = graph.shape(value);
-        let width = match (value.batch, shape) {
-            (Batch::First | Batch::None, [.., width]) if graph.rank(value) == 2 => *width,
-            _ => return Err(Error::unsupported("joins tensors that are no matrices")),
-        };
-        if widths.get(i) != Some(&(width as i64)) {
-            return Err(Error::format("the attribute 'inputdimensions' does not fit the inputs"));
+fn feature_vectorizer(graph: &mut Graph) -> Outcome {
+    let mut values = graph.all_inputs()?;
+    let widths = graph.int_list("inputdimensions").unwrap_or_default();
+    for (i, value) in values.iter_mut().enumerate() {
+        if !matches!(graph.batch(*value), Batch::First | Batch::None) || graph.rank(*value) != 2 {
+            return Err(graph.unsupported("joins tensors that are no matrices"));
         }
-        columns.push(converted(graph, value, Kind::Float)?);
+        if widths.get(i) != Some(&(graph.width(*value) as i64)) {
+            let message = "the attribute 'inputdimensions' does not fit the inputs";
+            return Err(graph.fail(Error::format(message)));
+        }
+        *value = converted(graph, *value, Kind::Float)?;
     }
-    let first = columns.first().ok_or_else(|| Error::format("joins no tensors"))?;
+    let Some(&first) = values.first() else {
+        return Err(graph.fail(Error::format("joins no tensors")));
+    };
     let axis = graph.axis(first, 1)?;
-    if columns.iter().any(|value| value.batch != first.batch) {
-        return Err(across_batch());
+    if values.iter().any(|&value| graph.batch(value) != graph.batch(first)) {
+        return Err(graph.across_batch());
     }
-    graph.concatenate(&columns, axis)
+    graph.concatenate(&values, axis)
 }
 
 /// `x · coefficientsᵀ + intercepts`, with a row of coefficients for each result.
-fn linear(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let value = converted(graph, &value, Kind::Float)?;
-    let axis = rows(graph, &value)?;
-    let features = graph.shape(&value).get(axis).copied().unwrap_or(0);
-    let coefficients = call.attributes.floats("coefficients")?.unwrap_or_default();
+fn linear(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let value = converted(graph, value, Kind::Float)?;
+    let axis = rows(graph, value)?;
+    let features = graph.length(value, axis);
+    let coefficients = graph.float_list("coefficients").unwrap_or_default();
     let units = coefficients.len().checked_div(features).unwrap_or(0);
-    let kernel = Value::constant(vec![units, features], Data::Floats(coefficients));
-    if units == 0 || kernel.tensor("the coefficients").is_err() {
-        return Err(Error::shape(format!("the coefficients do not fit {features} features")));
+    if units == 0 || units.checked_mul(features) != Some(coefficients.len()) {
+        let message = format!("the coefficients do not fit {features} features");
+        return Err(graph.fail(Error::shape(message)));
     }
-    let kernel = graph.permute(&kernel, &[1, 0])?;
-    let bias = call.attributes.floats("intercepts")?;
-    let bias = bias.map(|bias| Tensor::new(vec![units], bias)).transpose()?;
-    dense(graph, &value, &kernel, bias)
+    let kernel = graph.constant(vec![units, features], Data::of_floats(coefficients));
+    let kernel = graph.permute(kernel, &[1, 0])?;
+    let bias = match graph.float_list("intercepts") {
+        Some(bias) => Some(graph.keep(Tensor::new(vec![units], bias))?),
+        None => None,
+    };
+    graph.dense(value, kernel, bias)
 }
 
-fn regressor(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let targets = call.attributes.int("targets")?.unwrap_or(1);
-    if let Some(other) = call.attributes.text("post_transform")?.filter(|transform| transform != "NONE") {
-        return Err(Error::unsupported(format!("the attribute 'post_transform' is '{other}'")));
+fn regressor(graph: &mut Graph) -> Outcome {
+    let targets = graph.int_or("targets", 1);
+    let transform = graph.text_or("post_transform", "NONE");
+    if transform != "NONE" {
+        return Err(graph.unknown("post_transform", transform));
     }
-    let result = linear(call, graph)?;
-    let width = graph.shape(&result).last().copied();
-    if width.map(|width| width as i64) != Some(targets) {
-        return Err(Error::shape(format!("coefficients for {width:?} of {targets} targets")));
+    let result = linear(graph)?;
+    let width = graph.width(result);
+    if width as i64 != targets {
+        let message = format!("coefficients for {width} of {targets} targets");
+        return Err(graph.fail(Error::shape(message)));
     }
     Ok(result)
 }
 
 /// The label of the highest score, and the scores.
-fn classifier(call: &mut Call, graph: &mut Graph) -> Result<Vec<Value>> {
-    let transform = call.attributes.text("post_transform")?;
+fn classifier(graph: &mut Graph) -> Outcome {
+    let transform = graph.text_or("post_transform", "NONE");
     // How the coefficients were trained.
-    call.attributes.int("multi_class")?;
-    let labels = list(call, "classlabels", true)?;
-    let labels = labels.ok_or_else(|| Error::format("names no classes"))?;
-    let mut scores = linear(call, graph)?;
-    let axis = rows(graph, &scores)?;
-    let width = graph.shape(&scores).get(axis).copied().unwrap_or(0);
-    if width == 1 && labels.len() == 2 && transform.as_deref() == Some("LOGISTIC") {
+    graph.int_attribute("multi_class");
+    let Some(labels) = list(graph, "classlabels", "_ints")? else {
+        return Err(graph.fail(Error::format("names no classes")));
+    };
+    let mut scores = linear(graph)?;
+    let axis = rows(graph, scores)?;
+    let width = graph.length(scores, axis);
+    if width == 1 && labels.len() == 2 && transform == "LOGISTIC" {
         // One row of coefficients, for the second of two classes.
-        let other = graph.unary(&scores, Elementwise::Negative)?;
+        let other = graph.unary(scores, Elementwise::Negative)?;
         scores = graph.concatenate(&[other, scores], axis)?;
     } else if width != labels.len() {
-        return Err(Error::unsupported(format!("{width} scores for {} classes", labels.len())));
+        return Err(graph.unsupported(&format!("{width} scores for {} classes", labels.len())));
     }
-    let scores = match transform.as_deref() {
-        None | Some("NONE") => scores,
-        Some("LOGISTIC") => graph.unary(&scores, Elementwise::Sigmoid)?,
-        Some("SOFTMAX") => graph.rowwise(&scores, Rowwise::Softmax)?,
-        Some(other) => {
-            return Err(Error::unsupported(format!("the attribute 'post_transform' is '{other}'")));
-        }
+    let scores = match transform {
+        "NONE" => scores,
+        "LOGISTIC" => graph.unary(scores, Elementwise::Sigmoid)?,
+        "SOFTMAX" => graph.rowwise(scores, Rowwise::Softmax)?,
+        other => return Err(graph.unknown("post_transform", other)),
     };
-    let index = graph.rowwise(&scores, Rowwise::ArgMax)?.of_kind(Kind::Int);
-    let mut shape = graph.shape(&index).to_vec();
-    normalized(axis as i64, shape.len())?;
-    shape.pop();
-    let index = graph.reshape(&index, &shape)?;
-    Ok(vec![named(graph, &index, &labels)?, scores])
+    graph.call.more.push(scores);
+    let index = graph.rowwise(scores, Rowwise::ArgMax)?;
+    let index = graph.of_kind(index, Kind::Int);
+    let index = graph.without_last(index)?;
+    named(graph, index, labels)
 }

@@ -11,114 +11,160 @@ mod reduce;
 mod select;
 mod shape;
 
-use super::{attributes::Attributes, graph::Graph, value::Value};
-use crate::{Error, Result};
+use super::{
+    call::constant,
+    graph::Graph,
+    value::{Outcome, Value},
+};
+use crate::{Binary, Elementwise, Result};
+use arithmetic::{cast, choice, clip, dequantize, dropout, modulo, of_many, prelu};
+use elementwise::{RELU, gelu, selu, shrink, swish};
 
-/// A node of the graph, with what it is given.
-pub(super) struct Call<'a> {
-    pub op: &'a str,
-    /// Version of the operator's domain.
-    pub version: i64,
-    /// What is not taken yet; the last that are missing may not be in the list.
-    pub inputs: Vec<Option<Value>>,
-    pub attributes: Attributes<'a>,
-    /// Which outputs somebody needs.
-    pub wanted: Vec<bool>,
+/// How an operator is read.
+#[derive(Clone, Copy)]
+enum Operator {
+    /// A function of one value, with attributes that are its parameters.
+    Unary(Elementwise, &'static [(&'static str, &'static str)]),
+    /// A function of two values.
+    Binary(Binary),
+    /// By a function that gives the first output, and keeps others with the [`Call`](super::call::Call).
+    By(fn(&mut Graph) -> Outcome),
 }
 
-impl Call<'_> {
-    /// An input that must be there.
-    pub fn input(&mut self, index: usize) -> Result<Value> {
-        self.optional(index).ok_or_else(|| Error::format(format!("input {index} is missing")))
-    }
+use Operator::{By, Unary};
 
-    /// An input that may be left out.
-    pub fn optional(&mut self, index: usize) -> Option<Value> {
-        self.inputs.get_mut(index)?.take()
-    }
-
-    /// All inputs, of an operator that takes any number.
-    pub fn all_inputs(&mut self) -> Result<Vec<Value>> {
-        (0..self.inputs.len()).map(|index| self.input(index)).collect()
-    }
-
-    pub fn wants(&self, output: usize) -> bool {
-        self.wanted.get(output) == Some(&true)
-    }
-
-    /// Whole numbers that older versions have as an attribute, newer ones as an input.
-    pub fn ints(&mut self, name: &str, input: usize) -> Result<Option<Vec<i64>>> {
-        if let Some(ints) = self.attributes.ints(name)? {
-            return Ok(Some(ints));
-        }
-        self.optional(input)
-            .map(|value| value.ints(&format!("the input '{name}'")).map(<[i64]>::to_vec))
-            .transpose()
-    }
-
-    /// The operator's outputs.
-    pub fn run(&mut self, ml: bool, graph: &mut Graph) -> Result<Vec<Value>> {
-        let outputs = if ml { ml::run(self, graph)? } else { run(self, graph)? };
-        let Some(outputs) = outputs else {
-            return Err(Error::unsupported("the operator is not supported"));
-        };
-        self.attributes.finish()?;
-        if let Some(index) = self.inputs.iter().position(Option::is_some) {
-            return Err(Error::unsupported(format!("input {index} is not supported")));
-        }
-        match (outputs.len()..self.wanted.len()).find(|&output| self.wants(output)) {
-            Some(output) => Err(Error::unsupported(format!("output {output} is not supported"))),
-            None => Ok(outputs),
-        }
-    }
+const fn plain(function: Elementwise) -> Operator {
+    Unary(function, &[])
 }
 
-/// The outputs of an operator of ONNX's own domain, if it is known.
-fn run(call: &mut Call, graph: &mut Graph) -> Result<Option<Vec<Value>>> {
-    if let Some(value) = elementwise::run(call, graph)? {
-        return Ok(Some(vec![value]));
-    }
-    let output = match call.op {
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "Min" | "Max" | "Sum" | "Mean" | "Equal" | "Less"
-        | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or" | "Xor" => {
-            arithmetic::run(call, graph)?
-        }
-        "PRelu" => arithmetic::prelu(call, graph)?,
-        "Where" => arithmetic::choice(call, graph)?,
-        "Clip" => arithmetic::clip(call, graph)?,
-        "Cast" | "CastLike" => arithmetic::cast(call, graph)?,
-        "DequantizeLinear" => arithmetic::dequantize(call, graph)?,
-        "Gemm" => matrix::gemm(call, graph)?,
-        "MatMul" => matrix::matmul(call, graph)?,
-        "Softmax" | "LogSoftmax" | "Hardmax" => normalize::softmax(call, graph)?,
-        "RMSNormalization" => normalize::rms(call, graph)?,
-        "LpNormalization" => normalize::lp(call, graph)?,
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-        | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::run(call, graph)?,
-        "ArgMax" | "ArgMin" => reduce::arg(call, graph)?,
-        "MaxPool" | "AveragePool" => pool::run(call, graph)?,
-        "GlobalMaxPool" | "GlobalAveragePool" => pool::global(call, graph)?,
-        "Flatten" => shape::flatten(call, graph)?,
-        "Reshape" => shape::reshape(call, graph)?,
-        "Squeeze" => shape::squeeze(call, graph)?,
-        "Unsqueeze" => shape::unsqueeze(call, graph)?,
-        "Transpose" => shape::transpose(call, graph)?,
-        "Expand" => shape::expand(call, graph)?,
-        "Tile" => shape::tile(call, graph)?,
-        "Shape" => shape::shape(call, graph)?,
-        "Size" => shape::size(call, graph)?,
-        "Constant" => call.attributes.constant()?,
-        "ConstantOfShape" => shape::constant_of_shape(call, graph)?,
-        "Range" => shape::range(call, graph)?,
-        "Concat" => select::concat(call, graph)?,
-        "Slice" => select::slice(call, graph)?,
-        "Gather" => select::gather(call, graph)?,
-        "OneHot" => select::one_hot(call, graph)?,
-        "Split" => return select::split(call, graph).map(Some),
-        "Dropout" => return arithmetic::dropout(call, graph).map(Some),
-        "BatchNormalization" => return normalize::batch(call, graph).map(Some),
-        "LayerNormalization" => return normalize::layer(call, graph).map(Some),
-        _ => return Ok(None),
+/// The operators of ONNX's own domain.
+const OPERATORS: &[(&str, Operator)] = &[
+    ("Identity", plain(Elementwise::Linear)),
+    ("Relu", plain(RELU)),
+    ("Sigmoid", plain(Elementwise::Sigmoid)),
+    ("Tanh", plain(Elementwise::Tanh)),
+    ("Softplus", plain(Elementwise::Softplus)),
+    ("Softsign", plain(Elementwise::Softsign)),
+    ("Mish", plain(Elementwise::Mish)),
+    ("HardSwish", plain(Elementwise::HardSilu)),
+    ("Erf", plain(Elementwise::Erf)),
+    ("Exp", plain(Elementwise::Exponential)),
+    ("Log", plain(Elementwise::Log)),
+    ("Sqrt", plain(Elementwise::SquareRoot)),
+    ("Neg", plain(Elementwise::Negative)),
+    ("Abs", plain(Elementwise::Absolute)),
+    ("Reciprocal", plain(Elementwise::Reciprocal)),
+    ("Sign", plain(Elementwise::Sign)),
+    ("Floor", plain(Elementwise::Floor)),
+    ("Ceil", plain(Elementwise::Ceiling)),
+    ("Round", plain(Elementwise::Round)),
+    ("Trunc", plain(Elementwise::Truncate)),
+    ("IsNaN", plain(Elementwise::IsNan)),
+    ("Not", plain(Elementwise::Not)),
+    (
+        "LeakyRelu",
+        Unary(
+            Elementwise::Relu { max_value: None, negative_slope: 0.01, threshold: 0.0 },
+            &[("alpha", "negative_slope")],
+        ),
+    ),
+    ("Elu", Unary(Elementwise::Elu { alpha: 1.0 }, &[("alpha", "alpha")])),
+    ("Celu", Unary(Elementwise::Celu { alpha: 1.0 }, &[("alpha", "alpha")])),
+    (
+        "HardSigmoid",
+        Unary(
+            Elementwise::HardSigmoid { slope: 0.2, offset: 0.5 },
+            &[("alpha", "slope"), ("beta", "offset")],
+        ),
+    ),
+    (
+        "ThresholdedRelu",
+        Unary(Elementwise::Threshold { threshold: 1.0, value: 0.0 }, &[("alpha", "threshold")]),
+    ),
+    ("Gelu", By(gelu)),
+    ("Selu", By(selu)),
+    ("Shrink", By(shrink)),
+    ("Swish", By(swish)),
+    ("Add", Operator::Binary(Binary::Add)),
+    ("Sub", Operator::Binary(Binary::Subtract)),
+    ("Mul", Operator::Binary(Binary::Multiply)),
+    ("Div", Operator::Binary(Binary::Divide)),
+    ("Pow", Operator::Binary(Binary::Power)),
+    ("Equal", Operator::Binary(Binary::Equal)),
+    ("Less", Operator::Binary(Binary::Less)),
+    ("LessOrEqual", Operator::Binary(Binary::LessEqual)),
+    ("Greater", Operator::Binary(Binary::Greater)),
+    ("GreaterOrEqual", Operator::Binary(Binary::GreaterEqual)),
+    ("And", Operator::Binary(Binary::And)),
+    ("Or", Operator::Binary(Binary::Or)),
+    ("Xor", Operator::Binary(Binary::Xor)),
+    ("Mod", By(modulo)),
+    ("Min", By(|graph| of_many(graph, Some(Binary::Minimum)))),
+    ("Max", By(|graph| of_many(graph, Some(Binary::Maximum)))),
+    ("Sum", By(|graph| of_many(graph, Some(Binary::Add)))),
+    ("Mean", By(|graph| of_many(graph, None))),
+    ("PRelu", By(prelu)),
+    ("Where", By(choice)),
+    ("Clip", By(clip)),
+    ("Cast", By(cast)),
+    ("CastLike", By(cast)),
+    ("DequantizeLinear", By(dequantize)),
+    ("Dropout", By(dropout)),
+    ("Gemm", By(matrix::gemm)),
+    ("MatMul", By(matrix::matmul)),
+    ("Softmax", By(normalize::softmax)),
+    ("LogSoftmax", By(normalize::softmax)),
+    ("Hardmax", By(normalize::softmax)),
+    ("BatchNormalization", By(normalize::batch)),
+    ("LayerNormalization", By(normalize::layer)),
+    ("RMSNormalization", By(normalize::rms)),
+    ("LpNormalization", By(normalize::lp)),
+    ("ReduceMean", By(reduce::run)),
+    ("ReduceSum", By(reduce::run)),
+    ("ReduceMax", By(reduce::run)),
+    ("ReduceMin", By(reduce::run)),
+    ("ReduceProd", By(reduce::run)),
+    ("ReduceL1", By(reduce::run)),
+    ("ReduceL2", By(reduce::run)),
+    ("ReduceSumSquare", By(reduce::run)),
+    ("ReduceLogSum", By(reduce::run)),
+    ("ReduceLogSumExp", By(reduce::run)),
+    ("ArgMax", By(reduce::arg)),
+    ("ArgMin", By(reduce::arg)),
+    ("MaxPool", By(pool::run)),
+    ("AveragePool", By(pool::run)),
+    ("GlobalMaxPool", By(pool::global)),
+    ("GlobalAveragePool", By(pool::global)),
+    ("Flatten", By(shape::flatten)),
+    ("Reshape", By(shape::reshape)),
+    ("Squeeze", By(shape::squeeze)),
+    ("Unsqueeze", By(shape::unsqueeze)),
+    ("Transpose", By(shape::transpose)),
+    ("Expand", By(shape::expand)),
+    ("Tile", By(shape::tile)),
+    ("Shape", By(shape::shape)),
+    ("Size", By(shape::size)),
+    ("Constant", By(constant)),
+    ("ConstantOfShape", By(shape::constant_of_shape)),
+    ("Range", By(shape::range)),
+    ("Concat", By(select::concat)),
+    ("Slice", By(select::slice)),
+    ("Split", By(select::split)),
+    ("Gather", By(select::gather)),
+    ("OneHot", By(select::one_hot)),
+];
+
+/// The first output of the node that is being read; its others are with it.
+pub(super) fn run(graph: &mut Graph, ml: bool) -> Result<Value> {
+    let operators = if ml { ml::OPERATORS } else { OPERATORS };
+    let known = operators.iter().find(|(name, _)| *name == graph.call.op);
+    let output = match known {
+        Some((_, Unary(function, parameters))) => elementwise::run(graph, *function, parameters),
+        Some((_, Operator::Binary(function))) => arithmetic::run(graph, *function),
+        Some((_, By(function))) => function(graph),
+        None => Err(graph.unsupported("the operator is not supported")),
     };
-    Ok(Some(vec![output]))
+    let output = graph.outcome(output)?;
+    graph.call.finish()?;
+    Ok(output)
 }

@@ -1,189 +1,180 @@
 //! Normalizations: by the moments of training, by those of a row, and softmax.
 
-use super::{Call, reduce::Rows};
+use super::reduce::Rows;
 use crate::{
-    Binary, Elementwise, Error, LayerKind, Result, Rowwise,
-    format::onnx::{graph::Graph, value::Value},
+    Binary, Elementwise, LayerKind, Rowwise, Tensor,
+    format::onnx::{
+        graph::Graph,
+        value::{Outcome, Value},
+    },
     layer::Encoding,
 };
 
-pub(super) fn softmax(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let axis = call.attributes.int("axis")?;
-    let rank = graph.shape(&value).len();
-    let axes = match call.version {
-        // All axes from this one on together.
-        ..13 => (graph.axis(&value, axis.unwrap_or(1))?..rank).collect(),
-        _ => vec![graph.axis(&value, axis.unwrap_or(-1))?],
-    };
-    let rows = Rows::along(graph, &value, &axes)?;
-    let result = match call.op {
-        "Softmax" => graph.rowwise(&rows.value, Rowwise::Softmax)?,
-        "LogSoftmax" => graph.rowwise(&rows.value, Rowwise::LogSoftmax)?,
+pub(super) fn softmax(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    // Before version 13, all axes from this one on together.
+    let together = graph.call.version < 13;
+    let axis = graph.int_or("axis", if together { 1 } else { -1 });
+    let axis = graph.axis(value, axis)?;
+    let rows = rows_from(graph, value, axis, together)?;
+    let result = match graph.call.op {
+        "Softmax" => graph.rowwise(rows.value, Rowwise::Softmax)?,
+        "LogSoftmax" => graph.rowwise(rows.value, Rowwise::LogSoftmax)?,
         _ => {
-            let tokens = graph.shape(&rows.value).last().copied().unwrap_or(0);
-            let index = graph.rowwise(&rows.value, Rowwise::ArgMax)?;
-            graph.apply(LayerKind::CategoryEncoding { tokens, mode: Encoding::OneHot }, &index)?
+            let tokens = graph.width(rows.value);
+            let index = graph.rowwise(rows.value, Rowwise::ArgMax)?;
+            graph.apply(LayerKind::CategoryEncoding { tokens, mode: Encoding::OneHot }, index)?
         }
     };
-    rows.restored(graph, &result)
+    rows.restored(graph, result)
+}
+
+/// Rows along an axis of the sample, or along all from it on.
+fn rows_from(graph: &mut Graph, value: Value, axis: usize, together: bool) -> Outcome<Rows> {
+    let end = if together { graph.shape(value).len() } else { axis + 1 };
+    let axes: Vec<usize> = (axis..end).collect();
+    Rows::along(graph, value, &axes)
 }
 
 /// `x / ‖x‖` along an axis.
-pub(super) fn lp(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let axis = call.attributes.int("axis")?.unwrap_or(-1);
-    let axis = graph.axis(&value, axis)?;
-    let rows = Rows::along(graph, &value, &[axis])?;
-    let result = match call.attributes.int("p")?.unwrap_or(2) {
-        1 => by_sum(graph, &rows.value)?,
-        2 => graph.rowwise(&rows.value, Rowwise::UnitNormalize { epsilon: f32::MIN_POSITIVE })?,
-        p => return Err(Error::unsupported(format!("the attribute 'p' is {p}"))),
+pub(super) fn lp(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let axis = graph.int_or("axis", -1);
+    let axis = graph.axis(value, axis)?;
+    let rows = rows_from(graph, value, axis, false)?;
+    let result = match graph.int_or("p", 2) {
+        1 => by_sum(graph, rows.value)?,
+        2 => graph.rowwise(rows.value, Rowwise::UnitNormalize { epsilon: f32::MIN_POSITIVE })?,
+        p => return Err(graph.unsupported(&format!("the attribute 'p' is {p}"))),
     };
-    rows.restored(graph, &result)
+    rows.restored(graph, result)
 }
 
 /// Rows over the sum of their absolute values; rows of zeros stay.
-pub(super) fn by_sum(graph: &mut Graph, rows: &Value) -> Result<Value> {
+pub(super) fn by_sum(graph: &mut Graph, rows: Value) -> Outcome {
     let absolute = graph.unary(rows, Elementwise::Absolute)?;
-    let sum = graph.rowwise(&absolute, Rowwise::Sum)?;
-    over(graph, rows, &sum)
+    let sum = graph.rowwise(absolute, Rowwise::Sum)?;
+    over(graph, rows, sum)
 }
 
 /// Rows over a number each, those of 0 as they are.
-pub(super) fn over(graph: &mut Graph, rows: &Value, norm: &Value) -> Result<Value> {
+pub(super) fn over(graph: &mut Graph, rows: Value, norm: Value) -> Outcome {
     let zero = graph.unary(norm, Elementwise::Not)?;
-    let divisor = graph.binary(Binary::Add, norm, &zero)?;
-    graph.binary(Binary::Divide, rows, &divisor)
+    let divisor = graph.binary(Binary::Add, norm, zero)?;
+    graph.binary(Binary::Divide, rows, divisor)
+}
+
+/// `√(variance + epsilon)`
+fn deviation(graph: &mut Graph, variance: Value, epsilon: f32) -> Outcome {
+    let epsilon = graph.scalar(epsilon);
+    let widened = graph.binary(Binary::Add, variance, epsilon)?;
+    graph.unary(widened, Elementwise::SquareRoot)
 }
 
 /// `gamma · (x − mean) / √(variance + epsilon) + beta` for each channel, axis 1.
-pub(super) fn batch(call: &mut Call, graph: &mut Graph) -> Result<Vec<Value>> {
-    let all = [call.input(0)?, call.input(1)?, call.input(2)?, call.input(3)?, call.input(4)?];
-    let [value, gamma, beta, mean, variance] = &all;
-    let epsilon = call.attributes.float("epsilon", 1e-5)?;
-    let momentum = call.attributes.float("momentum", 0.9)?;
-    call.attributes.only("spatial", 1)?;
-    if call.version < 14 && call.wanted.len() > 1 {
+pub(super) fn batch(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let all @ [gamma, beta, mean, variance] =
+        [graph.input(1)?, graph.input(2)?, graph.input(3)?, graph.input(4)?];
+    let (epsilon, momentum) = (graph.float("epsilon", 1e-5), graph.float("momentum", 0.9));
+    graph.only("spatial", 1);
+    if graph.call.version < 14 && graph.call.wanted.len() > 1 {
         // Before there was an attribute for it, more outputs than one told.
-        return Err(Error::unsupported("works as in training; export the model for inference"));
+        return Err(graph.unsupported("works as in training; export the model for inference"));
     }
     let axis = graph.axis(value, 1)?;
-    if call.attributes.flag("training_mode")? {
-        return training(graph, &all, axis, epsilon, momentum);
-    }
-    let turned = graph.axis_last(value, axis)?;
-    let known = all.iter().skip(1).all(|value| value.known().is_some());
-    let result = if known && turned.known().is_none() {
-        let kind = LayerKind::BatchNormalization {
-            gamma: Some(gamma.tensor("scale")?),
-            beta: Some(beta.tensor("B")?),
-            mean: mean.tensor("the mean")?,
-            variance: variance.tensor("the variance")?,
-            epsilon,
-            momentum,
+    let last = graph.shape(value).len().saturating_sub(1);
+    if !graph.flag("training_mode") {
+        let turned = graph.move_axis(value, axis, last)?;
+        let result = if all.iter().all(|&part| graph.is_known(part)) && !graph.is_known(turned) {
+            let kind = LayerKind::BatchNormalization {
+                gamma: Some(graph.tensor(gamma, "scale")?),
+                beta: Some(graph.tensor(beta, "B")?),
+                mean: graph.tensor(mean, "the mean")?,
+                variance: graph.tensor(variance, "the variance")?,
+                epsilon,
+                momentum,
+            };
+            graph.apply(kind, turned)?
+        } else {
+            let centered = graph.binary(Binary::Subtract, turned, mean)?;
+            let deviation = deviation(graph, variance, epsilon)?;
+            let standard = graph.binary(Binary::Divide, centered, deviation)?;
+            graph.scaled(standard, Some(gamma), Some(beta))?
         };
-        graph.apply(kind, &turned)?
-    } else {
-        let centered = graph.binary(Binary::Subtract, &turned, mean)?;
-        let widened = graph.binary(Binary::Add, variance, &Value::scalar(epsilon))?;
-        let deviation = graph.unary(&widened, Elementwise::SquareRoot)?;
-        let standard = graph.binary(Binary::Divide, &centered, &deviation)?;
-        scaled(graph, &standard, Some(gamma), Some(beta))?
-    };
-    Ok(vec![graph.axis_back(&result, axis)?])
-}
-
-/// With the moments of the batch itself, and the running ones moved towards them.
-fn training(
-    graph: &mut Graph,
-    all: &[Value; 5],
-    axis: usize,
-    epsilon: f32,
-    momentum: f32,
-) -> Result<Vec<Value>> {
-    let [value, gamma, beta, old_mean, old_variance] = all;
-    let others: Vec<i64> = (0..graph.rank(value) as i64).filter(|&other| other != 1).collect();
-    let others: Vec<usize> = others.iter().map(|&other| graph.axis(value, other)).collect::<Result<_>>()?;
+        return graph.move_axis(result, last, axis);
+    }
+    // With the moments of the batch itself, and the running ones moved towards them.
+    let mut others = graph.all_axes(value);
+    others.retain(|&other| other != 1);
+    let others = graph.axes(value, &others)?;
     let rows = Rows::along(graph, value, &others)?;
-    let mean = graph.rowwise(&rows.value, Rowwise::Mean)?;
-    let centered = graph.binary(Binary::Subtract, &rows.value, &mean)?;
-    let squares = graph.binary(Binary::Multiply, &centered, &centered)?;
-    let variance = graph.rowwise(&squares, Rowwise::Mean)?;
-    let standard = graph.rowwise(&rows.value, Rowwise::Standardize { epsilon })?;
-    let standard = rows.restored(graph, &standard)?;
-    let turned = graph.axis_last(&standard, axis)?;
-    let result = scaled(graph, &turned, Some(gamma), Some(beta))?;
-    let mut outputs = vec![graph.axis_back(&result, axis)?];
-    for (old, new) in [(old_mean, mean), (old_variance, variance)] {
+    let moments = rows.moments(graph)?;
+    let standard = graph.rowwise(rows.value, Rowwise::Standardize { epsilon })?;
+    let standard = rows.restored(graph, standard)?;
+    let turned = graph.move_axis(standard, axis, last)?;
+    let result = graph.scaled(turned, Some(gamma), Some(beta))?;
+    let result = graph.move_axis(result, last, axis)?;
+    for (old, new) in [mean, variance].into_iter().zip(moments) {
         let shape = graph.shape(old).to_vec();
-        let new = graph.reshape(&new, &shape)?;
+        let new = graph.reshape(new, &shape)?;
         let kept = graph.rescaled(old, momentum, 0.0)?;
-        let moved = graph.rescaled(&new, 1.0 - momentum, 0.0)?;
-        outputs.push(graph.binary(Binary::Add, &kept, &moved)?);
-    }
-    Ok(outputs)
-}
-
-fn scaled(graph: &mut Graph, value: &Value, gamma: Option<&Value>, beta: Option<&Value>) -> Result<Value> {
-    let mut result = value.clone();
-    if let Some(gamma) = gamma {
-        result = graph.binary(Binary::Multiply, &result, gamma)?;
-    }
-    if let Some(beta) = beta {
-        result = graph.binary(Binary::Add, &result, beta)?;
+        let moved = graph.rescaled(new, 1.0 - momentum, 0.0)?;
+        let mixed = graph.binary(Binary::Add, kept, moved)?;
+        graph.call.more.push(mixed);
     }
     Ok(result)
 }
 
 /// The last axes of the sample that a row normalization takes together.
-fn trailing(call: &mut Call, graph: &Graph, value: &Value) -> Result<Vec<usize>> {
+fn trailing(graph: &mut Graph, value: Value) -> Outcome<Rows> {
     // In which type the moments are computed: f32 here, whatever it is.
-    call.attributes.int("stash_type")?;
-    let axis = call.attributes.int("axis")?.unwrap_or(-1);
-    Ok((graph.axis(value, axis)?..graph.shape(value).len()).collect())
+    graph.int_attribute("stash_type");
+    let axis = graph.int_or("axis", -1);
+    let axis = graph.axis(value, axis)?;
+    rows_from(graph, value, axis, true)
 }
 
-pub(super) fn layer(call: &mut Call, graph: &mut Graph) -> Result<Vec<Value>> {
-    let (value, gamma, beta) = (call.input(0)?, call.input(1)?, call.optional(2));
-    let epsilon = call.attributes.float("epsilon", 1e-5)?;
-    let axes = trailing(call, graph, &value)?;
-    let rows = Rows::along(graph, &value, &axes)?;
-    let width = graph.shape(&rows.value).last().copied().unwrap_or(0);
-    let flat = |part: &Value| part.known().is_some_and(|part| part.data.len() == width);
-    let known = flat(&gamma) && beta.as_ref().is_none_or(flat);
-    let result = if known && rows.value.known().is_none() {
-        let vector = |graph: &mut Graph, part: &Value| graph.reshape(part, &[width])?.tensor("the scale");
-        let gamma = Some(vector(graph, &gamma)?);
-        let beta = beta.map(|beta| vector(graph, &beta)).transpose()?;
-        let result = graph.apply(LayerKind::LayerNormalization { gamma, beta, epsilon }, &rows.value)?;
-        rows.restored(graph, &result)?
+pub(super) fn layer(graph: &mut Graph) -> Outcome {
+    let (value, gamma, beta) = (graph.input(0)?, graph.input(1)?, graph.optional(2));
+    let epsilon = graph.float("epsilon", 1e-5);
+    let rows = trailing(graph, value)?;
+    let width = graph.width(rows.value);
+    let flat = |part: Value| graph.known(part).is_some_and(|part| part.data.len() == width);
+    let result = if flat(gamma) && beta.is_none_or(flat) && !graph.is_known(rows.value) {
+        let gamma = vector(graph, Some(gamma), width)?;
+        let beta = vector(graph, beta, width)?;
+        let result = graph.apply(LayerKind::LayerNormalization { gamma, beta, epsilon }, rows.value)?;
+        rows.restored(graph, result)?
     } else {
-        let standard = graph.rowwise(&rows.value, Rowwise::Standardize { epsilon })?;
-        let standard = rows.restored(graph, &standard)?;
-        scaled(graph, &standard, Some(&gamma), beta.as_ref())?
+        let standard = graph.rowwise(rows.value, Rowwise::Standardize { epsilon })?;
+        let standard = rows.restored(graph, standard)?;
+        graph.scaled(standard, Some(gamma), beta)?
     };
-    let mut outputs = vec![result];
-    if call.wants(1) || call.wants(2) {
-        let mean = graph.rowwise(&rows.value, Rowwise::Mean)?;
-        let centered = graph.binary(Binary::Subtract, &rows.value, &mean)?;
-        let squares = graph.binary(Binary::Multiply, &centered, &centered)?;
-        let variance = graph.rowwise(&squares, Rowwise::Mean)?;
-        let widened = graph.binary(Binary::Add, &variance, &Value::scalar(epsilon))?;
-        let deviation = graph.unary(&widened, Elementwise::SquareRoot)?;
-        let inverse = graph.unary(&deviation, Elementwise::Reciprocal)?;
-        outputs.push(rows.reduced(graph, &mean, true)?);
-        outputs.push(rows.reduced(graph, &inverse, true)?);
+    if graph.call.wants(1) || graph.call.wants(2) {
+        let [mean, variance] = rows.moments(graph)?;
+        let deviation = deviation(graph, variance, epsilon)?;
+        let inverse = graph.unary(deviation, Elementwise::Reciprocal)?;
+        for result in [mean, inverse] {
+            let result = rows.reduced(graph, result, true)?;
+            graph.call.more.push(result);
+        }
     }
-    Ok(outputs)
+    Ok(result)
 }
 
-pub(super) fn rms(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let (value, gamma) = (call.input(0)?, call.input(1)?);
-    let epsilon = call.attributes.float("epsilon", 1e-5)?;
-    let axes = trailing(call, graph, &value)?;
-    let rows = Rows::along(graph, &value, &axes)?;
-    let standard = graph.rowwise(&rows.value, Rowwise::RmsNormalize { epsilon })?;
-    let standard = rows.restored(graph, &standard)?;
-    scaled(graph, &standard, Some(&gamma), None)
+/// A scale or an offset as weights.
+fn vector(graph: &mut Graph, part: Option<Value>, width: usize) -> Outcome<Option<Tensor>> {
+    let Some(part) = part else { return Ok(None) };
+    let part = graph.reshape(part, &[width])?;
+    graph.tensor(part, "the scale").map(Some)
+}
+
+pub(super) fn rms(graph: &mut Graph) -> Outcome {
+    let (value, gamma) = (graph.input(0)?, graph.input(1)?);
+    let epsilon = graph.float("epsilon", 1e-5);
+    let rows = trailing(graph, value)?;
+    let standard = graph.rowwise(rows.value, Rowwise::RmsNormalize { epsilon })?;
+    let standard = rows.restored(graph, standard)?;
+    graph.scaled(standard, Some(gamma), None)
 }

@@ -1,13 +1,11 @@
 //! Reductions of axes, and where the largest value is.
 
-use super::Call;
 use crate::{
-    Binary, Elementwise, LayerKind, Result, Rowwise, Tensor,
+    Binary, Elementwise, LayerKind, Rowwise, Tensor,
     format::onnx::{
         graph::Graph,
-        value::{Kind, Source, Value},
+        value::{Kind, Outcome, Source, Value},
     },
-    tensor::element_count,
 };
 
 /// A tensor with some axes moved to the end and made one.
@@ -21,57 +19,71 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Rows along these axes of the sample.
-    pub fn along(graph: &mut Graph, value: &Value, axes: &[usize]) -> Result<Self> {
+    pub fn along(graph: &mut Graph, value: Value, axes: &[usize]) -> Outcome<Self> {
         let shape = graph.shape(value).to_vec();
-        let mut order: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        let (mut order, mut moved) = (Vec::with_capacity(shape.len()), Vec::new());
+        for axis in 0..shape.len() {
+            if axes.contains(&axis) { &mut moved } else { &mut order }.push(axis);
+        }
         let kept = order.len();
-        order.extend((0..shape.len()).filter(|axis| axes.contains(axis)));
+        order.append(&mut moved);
         let turned = graph.permute(value, &order)?;
-        let lengths = graph.shape(&turned).to_vec();
-        let (front, row) = lengths.split_at_checked(kept).unwrap_or_default();
-        let flat = [front, &[element_count(row)?]].concat();
-        let value = graph.reshape(&turned, &flat)?;
+        let mut flat = graph.shape(turned).to_vec();
+        let row = graph.count(flat.get(kept..).unwrap_or_default())?;
+        flat.truncate(kept);
+        flat.push(row);
+        let value = graph.reshape(turned, &flat)?;
         Ok(Self { value, order, shape, kept })
     }
 
     /// The result of a function that leaves one value a row, with those axes of length 1 or without them.
-    pub fn reduced(&self, graph: &mut Graph, result: &Value, keep: bool) -> Result<Value> {
+    pub fn reduced(&self, graph: &mut Graph, result: Value, keep: bool) -> Outcome {
         let gone = self.order.get(self.kept..).unwrap_or_default();
-        let lengths = self.shape.iter().enumerate();
-        let shape: Vec<usize> = if keep {
-            lengths.map(|(axis, &length)| if gone.contains(&axis) { 1 } else { length }).collect()
-        } else {
-            lengths.filter(|(axis, _)| !gone.contains(axis)).map(|(_, &length)| length).collect()
-        };
+        let mut shape = Vec::with_capacity(self.shape.len());
+        for (axis, &length) in self.shape.iter().enumerate() {
+            match gone.contains(&axis) {
+                false => shape.push(length),
+                true if keep => shape.push(1),
+                true => {}
+            }
+        }
         graph.reshape(result, &shape)
     }
 
     /// The result of a function that leaves rows as long as they were, in the order of before.
-    pub fn restored(&self, graph: &mut Graph, result: &Value) -> Result<Value> {
-        let turned: Vec<usize> =
-            self.order.iter().filter_map(|&axis| self.shape.get(axis).copied()).collect();
-        let result = graph.reshape(result, &turned)?;
-        let mut back = vec![0; self.order.len()];
+    pub fn restored(&self, graph: &mut Graph, result: Value) -> Outcome {
+        let (mut turned, mut back) = (Vec::new(), vec![0; self.order.len()]);
         for (position, &axis) in self.order.iter().enumerate() {
+            turned.extend(self.shape.get(axis));
             if let Some(place) = back.get_mut(axis) {
                 *place = position;
             }
         }
-        graph.permute(&result, &back)
+        let result = graph.reshape(result, &turned)?;
+        graph.permute(result, &back)
+    }
+
+    /// The mean of each row, and that of the squares of what is left without it.
+    pub fn moments(&self, graph: &mut Graph) -> Outcome<[Value; 2]> {
+        let mean = graph.rowwise(self.value, Rowwise::Mean)?;
+        let centered = graph.binary(Binary::Subtract, self.value, mean)?;
+        let squares = graph.binary(Binary::Multiply, centered, centered)?;
+        Ok([mean, graph.rowwise(squares, Rowwise::Mean)?])
     }
 }
 
-pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let keep = call.attributes.int("keepdims")?.unwrap_or(1) != 0;
-    let nothing = call.attributes.flag("noop_with_empty_axes")?;
-    let axes = call.ints("axes", 1)?.unwrap_or_default();
-    let before = match call.op {
-        "ReduceL1" => graph.unary(&value, Elementwise::Absolute)?,
-        "ReduceL2" | "ReduceSumSquare" => graph.binary(Binary::Multiply, &value, &value)?,
-        _ => value.clone(),
+pub(super) fn run(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let keep = graph.int_or("keepdims", 1) != 0;
+    let nothing = graph.flag("noop_with_empty_axes");
+    let axes = graph.ints_of("axes", 1)?.unwrap_or_default();
+    let op = graph.call.op;
+    let before = match op {
+        "ReduceL1" => graph.unary(value, Elementwise::Absolute)?,
+        "ReduceL2" | "ReduceSumSquare" => graph.binary(Binary::Multiply, value, value)?,
+        _ => value,
     };
-    let function = match call.op {
+    let function = match op {
         "ReduceMean" => Rowwise::Mean,
         "ReduceMax" => Rowwise::Max,
         "ReduceMin" => Rowwise::Min,
@@ -79,87 +91,87 @@ pub(super) fn run(call: &mut Call, graph: &mut Graph) -> Result<Value> {
         _ => Rowwise::Sum,
     };
     let result = if axes.is_empty() && nothing {
-        if call.op == "ReduceLogSumExp" {
+        if op == "ReduceLogSumExp" {
             return Ok(value);
         }
         before
     } else {
-        let axes = sample_axes(graph, &before, &axes)?;
-        if call.op == "ReduceLogSumExp" {
-            return log_sum_exp(graph, &before, &axes, keep);
-        }
-        let rows = Rows::along(graph, &before, &axes)?;
-        let result = match exceeded(graph, &rows.value).filter(|_| function == Rowwise::Sum) {
-            Some((layer, boundaries)) => {
-                let x = Value { source: Source::Layer(layer), ..before.clone() };
-                graph.apply(LayerKind::Discretization { boundaries }, &x)?
+        let rows = rows_of(graph, before, &axes)?;
+        let result = if op == "ReduceLogSumExp" {
+            log_sum_exp(graph, rows.value)?
+        } else {
+            match exceeded(graph, rows.value).filter(|_| function == Rowwise::Sum) {
+                Some((layer, boundaries)) => {
+                    let x = graph.like(before, Source::Layer(layer));
+                    graph.apply(LayerKind::Discretization { boundaries }, x)?
+                }
+                None => graph.rowwise(rows.value, function)?,
             }
-            None => graph.rowwise(&rows.value, function)?,
         };
-        rows.reduced(graph, &result, keep)?
+        rows.reduced(graph, result, keep)?
     };
-    match call.op {
-        "ReduceL2" => graph.unary(&result, Elementwise::SquareRoot),
-        "ReduceLogSum" => graph.unary(&result, Elementwise::Log),
+    match op {
+        "ReduceL2" => graph.unary(result, Elementwise::SquareRoot),
+        "ReduceLogSum" => graph.unary(result, Elementwise::Log),
         _ => Ok(result),
     }
 }
 
 /// What is compared with boundaries of which a sum counts how many it exceeds: that is a discretization, and what it
 /// gives may be an index.
-fn exceeded(graph: &Graph, rows: &Value) -> Option<(usize, Tensor)> {
-    let Source::Layer(layer) = rows.source else { return None };
-    let (LayerKind::Combine(Binary::GreaterEqual), &[column, boundaries]) = graph.call(layer)? else {
+fn exceeded(graph: &Graph, rows: Value) -> Option<(usize, Tensor)> {
+    let Source::Layer(layer) = graph.source(rows) else { return None };
+    let (LayerKind::Combine(Binary::GreaterEqual), &[column, boundaries]) = graph.layers.get(layer)? else {
         return None;
     };
-    let (LayerKind::Constant { value }, _) = graph.call(boundaries)? else { return None };
-    let (LayerKind::Reshape { shape }, &[x]) = graph.call(column)? else { return None };
+    let (LayerKind::Constant { value }, _) = graph.layers.get(boundaries)? else { return None };
+    let (LayerKind::Reshape { shape }, &[x]) = graph.layers.get(column)? else { return None };
     let sorted = value.data().windows(2).all(|pair| pair.first() <= pair.last());
-    let fits = shape.split_last() == Some((&1, graph.layer_shape(x))) && value.shape().len() == 1;
+    let fits = shape.split_last() == Some((&1, graph.layers.shape(x))) && value.shape().len() == 1;
     (sorted && fits).then(|| (x, value.clone()))
 }
 
-/// The sample's axes of these: all where there are none.
-fn sample_axes(graph: &Graph, value: &Value, axes: &[i64]) -> Result<Vec<usize>> {
-    let all: Vec<i64> = (0..graph.rank(value) as i64).collect();
-    let axes = if axes.is_empty() { &all[..] } else { axes };
-    axes.iter().map(|&axis| graph.axis(value, axis)).collect()
+/// Rows along ONNX's axes: all where there are none.
+fn rows_of(graph: &mut Graph, value: Value, axes: &[i64]) -> Outcome<Rows> {
+    let axes = if axes.is_empty() { &graph.all_axes(value) } else { axes };
+    let axes = graph.axes(value, axes)?;
+    Rows::along(graph, value, &axes)
 }
 
 /// The largest value is taken out first, so that nothing overflows.
-fn log_sum_exp(graph: &mut Graph, value: &Value, axes: &[usize], keep: bool) -> Result<Value> {
-    let rows = Rows::along(graph, value, axes)?;
-    let max = graph.rowwise(&rows.value, Rowwise::Max)?;
-    let below = graph.binary(Binary::Subtract, &rows.value, &max)?;
-    let exponentials = graph.unary(&below, Elementwise::Exponential)?;
-    let sum = graph.rowwise(&exponentials, Rowwise::Sum)?;
-    let log = graph.unary(&sum, Elementwise::Log)?;
-    let result = graph.binary(Binary::Add, &log, &max)?;
-    rows.reduced(graph, &result, keep)
+fn log_sum_exp(graph: &mut Graph, rows: Value) -> Outcome {
+    let max = graph.rowwise(rows, Rowwise::Max)?;
+    let below = graph.binary(Binary::Subtract, rows, max)?;
+    let exponentials = graph.unary(below, Elementwise::Exponential)?;
+    let sum = graph.rowwise(exponentials, Rowwise::Sum)?;
+    let log = graph.unary(sum, Elementwise::Log)?;
+    graph.binary(Binary::Add, log, max)
 }
 
 /// `ArgMax` and `ArgMin`.
-pub(super) fn arg(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let keep = call.attributes.int("keepdims")?.unwrap_or(1) != 0;
-    let last = call.attributes.flag("select_last_index")?;
-    let axis = call.attributes.int("axis")?.unwrap_or(0);
-    let axis = graph.axis(&value, axis)?;
-    let value = match call.op {
-        "ArgMin" => graph.unary(&value, Elementwise::Negative)?,
-        _ => value,
-    };
-    let mut rows = Rows::along(graph, &value, &[axis])?;
-    let width = graph.shape(&rows.value).last().copied().unwrap_or(0);
-    if !last {
-        let index = graph.rowwise(&rows.value, Rowwise::ArgMax)?;
-        return Ok(rows.reduced(graph, &index, keep)?.of_kind(Kind::Int));
+pub(super) fn arg(graph: &mut Graph) -> Outcome {
+    let mut value = graph.input(0)?;
+    let keep = graph.int_or("keepdims", 1) != 0;
+    let last = graph.flag("select_last_index");
+    let axis = graph.int_or("axis", 0);
+    let axis = graph.axis(value, axis)?;
+    if graph.call.op == "ArgMin" {
+        value = graph.unary(value, Elementwise::Negative)?;
     }
-    // The first one from the other end.
-    let row_axis = graph.shape(&rows.value).len().saturating_sub(1);
-    graph.spend(width)?;
-    rows.value = graph.gather(&rows.value, row_axis, (0..width).rev().collect())?;
-    let from_end = graph.rowwise(&rows.value, Rowwise::ArgMax)?.of_kind(Kind::Float);
-    let index = graph.rescaled(&from_end, -1.0, width.saturating_sub(1) as f32)?;
-    Ok(rows.reduced(graph, &index, keep)?.of_kind(Kind::Int))
+    let rows = Rows::along(graph, value, &[axis])?;
+    let mut index = rows.value;
+    if last {
+        // The first one from the other end.
+        let width = graph.width(index);
+        graph.spend(width)?;
+        let row_axis = graph.shape(index).len().saturating_sub(1);
+        index = graph.gather(index, row_axis, (0..width).rev().collect())?;
+        index = graph.rowwise(index, Rowwise::ArgMax)?;
+        index = graph.of_kind(index, Kind::Float);
+        index = graph.rescaled(index, -1.0, width.saturating_sub(1) as f32)?;
+    } else {
+        index = graph.rowwise(index, Rowwise::ArgMax)?;
+    }
+    let index = rows.reduced(graph, index, keep)?;
+    Ok(graph.of_kind(index, Kind::Int))
 }

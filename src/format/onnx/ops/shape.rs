@@ -1,322 +1,356 @@
 //! Shapes, and operators that change them.
 
-use super::{Call, arithmetic::as_batched};
 use crate::{
-    Error, LayerKind, Result,
+    Error, LayerKind,
     format::onnx::{
-        graph::{Graph, across_batch, normalized},
+        graph::Graph,
         tensor::MAX_RANK,
-        value::{Batch, Data, Kind, Size, Value},
+        value::{Batch, Data, Failed, Kind, Outcome, Size, Value},
     },
-    tensor::{element_count, reserve},
+    layer::broadcast,
+    tensor::reserve,
 };
 
 /// The shape in ONNX's axes.
-fn sizes(graph: &Graph, value: &Value) -> Vec<Size> {
-    let own = graph.shape(value);
-    let known = |lengths: &[usize]| lengths.iter().map(|&length| Size::known(length as i64)).collect();
-    let behind = |first: Size, rest: &[usize]| {
-        let rest: Vec<Size> = known(rest);
-        [&[first][..], &rest].concat()
-    };
-    match (value.batch, own) {
-        (Batch::None, own) => known(own),
-        (Batch::First, own) => behind(Size::batch(1), own),
-        (Batch::Merged, [first, rest @ ..]) => behind(Size::batch(*first as i64), rest),
-        (Batch::Merged | Batch::Second, _) => vec![Size::known(1), Size::batch(1)],
+fn sizes(graph: &Graph, value: Value) -> Vec<Size> {
+    let batch = graph.batch(value);
+    let mut sizes = Vec::with_capacity(MAX_RANK);
+    match batch {
+        Batch::First => sizes.push(Size::batch(1)),
+        Batch::Second => sizes.extend([Size::known(1), Size::batch(1)]),
+        Batch::None | Batch::Merged => {}
     }
+    for &length in graph.shape(value) {
+        let of_batch = batch == Batch::Merged && sizes.is_empty();
+        sizes.push(Size { number: length as i64, of_batch });
+    }
+    sizes
 }
 
-/// The values in another shape, in ONNX's axes and with its −1 and 0.
-pub(super) fn reshaped(
-    graph: &mut Graph,
-    value: &Value,
-    wanted: &[Size],
-    zero_is_zero: bool,
-) -> Result<Value> {
-    let old = sizes(graph, value);
-    let mut wanted = wanted.to_vec();
-    if !zero_is_zero {
-        for (axis, size) in wanted.iter_mut().enumerate().filter(|(_, size)| **size == Size::known(0)) {
-            let kept = old.get(axis).copied();
-            *size = kept.ok_or_else(|| Error::shape(format!("keeps axis {axis} of {} axes", old.len())))?;
-        }
+/// The lengths, none of which depends on the batch size.
+fn lengths(graph: &Graph, sizes: &[Size]) -> Outcome<Vec<usize>> {
+    let mut lengths = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        lengths.push(size.length().ok_or_else(|| graph.across_batch())?);
     }
-    let batched = value.batch != Batch::None;
+    Ok(lengths)
+}
+
+/// The values in another shape, in ONNX's axes and with its −1.
+fn reshaped(graph: &mut Graph, value: Value, wanted: &[Size]) -> Outcome {
+    let batched = graph.batch(value) != Batch::None;
     // A sample's lengths: the factor of the batch size, then the rest.
-    let mut lengths = Vec::with_capacity(wanted.len());
-    for (axis, size) in wanted.iter().enumerate() {
-        let single = graph.single && size.number == 1;
-        if batched && axis == 0 {
-            let factor = if size.of_batch || single || size.number == -1 { size.number } else { 0 };
-            lengths.push(usize::try_from(factor).ok().filter(|&factor| factor > 0));
-            if factor == 0 {
-                return Err(across_batch());
+    let (mut shape, mut open) = (Vec::with_capacity(wanted.len()), Vec::new());
+    for (axis, &Size { number, of_batch }) in wanted.iter().enumerate() {
+        let of_sample = batched && axis == 0;
+        let sound = match of_sample {
+            true => number != 0 && (of_batch || number == -1 || (graph.single && number == 1)),
+            false => !of_batch,
+        };
+        if !sound {
+            return Err(graph.across_batch());
+        }
+        match usize::try_from(number) {
+            Ok(length) => shape.push(length),
+            Err(_) if number == -1 => {
+                open.push(axis);
+                shape.push(1);
             }
-        } else if size.of_batch {
-            return Err(across_batch());
-        } else {
-            match (size.number, usize::try_from(size.number)) {
-                (-1, _) => lengths.push(None),
-                (_, Ok(length)) => lengths.push(Some(length)),
-                _ => return Err(Error::shape("a negative length")),
-            }
+            Err(_) if of_sample => return Err(graph.across_batch()),
+            Err(_) => return Err(graph.fail(Error::shape("a negative length"))),
         }
     }
-    if batched && lengths.is_empty() {
-        return Err(across_batch());
+    if batched && shape.is_empty() {
+        return Err(graph.across_batch());
     }
-    let count = element_count(graph.shape(value))?;
-    let known: Vec<usize> = lengths.iter().flatten().copied().collect();
-    let open = lengths.len() - known.len();
-    let rest = count.checked_div(element_count(&known)?).unwrap_or(0);
-    let shape: Vec<usize> = lengths.iter().map(|length| length.unwrap_or(rest)).collect();
-    if batched && open < 2 && element_count(&shape)? != count {
-        // It would take values of other samples.
-        return Err(across_batch());
+    let count = graph.count(graph.shape(value))?;
+    let rest = count.checked_div(graph.count(&shape)?).unwrap_or(0);
+    for &axis in &open {
+        if let Some(length) = shape.get_mut(axis) {
+            *length = rest;
+        }
     }
-    if open > 1 || element_count(&shape)? != count {
-        return Err(Error::shape(format!("{:?} cannot be reshaped to {known:?}", graph.shape(value))));
+    if open.len() > 1 || graph.count(&shape)? != count {
+        if batched && open.len() < 2 {
+            // It would take values of other samples.
+            return Err(graph.across_batch());
+        }
+        let message = format!("{:?} cannot be reshaped to {shape:?}", graph.shape(value));
+        return Err(graph.fail(Error::shape(message)));
     }
-    match (batched, shape.split_first()) {
-        (true, Some((1, rest))) => Ok(graph.reshape(value, rest)?.with_batch(Batch::First)),
-        (true, _) => Ok(graph.reshape(value, &shape)?.with_batch(Batch::Merged)),
-        (false, _) => graph.reshape(value, &shape),
+    if !batched {
+        return graph.reshape(value, &shape);
     }
+    let (batch, shape) = match &*shape {
+        [1, rest @ ..] => (Batch::First, rest),
+        all => (Batch::Merged, all),
+    };
+    let result = graph.reshape(value, shape)?;
+    Ok(graph.with_batch(result, batch))
 }
 
-pub(super) fn reshape(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let zero_is_zero = call.attributes.flag("allowzero")?;
-    let wanted = call.input(1)?.sizes("the shape")?;
-    reshaped(graph, &value, &wanted, zero_is_zero)
+pub(super) fn reshape(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let zero_is_zero = graph.flag("allowzero");
+    let shape = graph.input(1)?;
+    let mut wanted = graph.sizes(shape, "the shape")?;
+    let old = sizes(graph, value);
+    for (axis, size) in wanted.iter_mut().enumerate() {
+        if *size == Size::known(0) && !zero_is_zero {
+            let Some(kept) = old.get(axis) else {
+                let message = format!("keeps axis {axis} of {} axes", old.len());
+                return Err(graph.fail(Error::shape(message)));
+            };
+            *size = *kept;
+        }
+    }
+    reshaped(graph, value, &wanted)
 }
 
 /// Two axes: the lengths before `axis` multiplied, and those from it on.
-pub(super) fn flatten(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let rank = graph.rank(&value);
-    let axis = call.attributes.int("axis")?.unwrap_or(1);
+pub(super) fn flatten(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let rank = graph.rank(value);
+    let axis = graph.int_or("axis", 1);
     // The axis may be the rank itself.
-    let axis = if axis == rank as i64 { rank } else { normalized(axis, rank)? };
-    if value.batch == Batch::First && axis == 1 && graph.shape(&value).len() > 1 && value.known().is_none() {
-        return graph.apply(LayerKind::Flatten, &value);
+    let axis = if axis == rank as i64 { rank } else { graph.normalized(axis, rank)? };
+    if graph.batch(value) == Batch::First
+        && axis == 1
+        && graph.shape(value).len() > 1
+        && !graph.is_known(value)
+    {
+        return graph.apply(LayerKind::Flatten, value);
     }
-    let wanted = match axis {
-        0 => [Size::known(1), Size::known(-1)],
-        _ => {
-            let front = sizes(graph, &value).iter().take(axis).try_fold(Size::known(1), |product, size| {
-                let number = product.number.checked_mul(size.number)?;
-                Some(Size { number, of_batch: product.of_batch || size.of_batch })
-            });
-            [front.ok_or_else(across_batch)?, Size::known(-1)]
-        }
-    };
-    reshaped(graph, &value, &wanted, true)
+    let mut front = Size::known(1);
+    for size in sizes(graph, value).iter().take(axis) {
+        let Some(number) = front.number.checked_mul(size.number) else {
+            return Err(graph.across_batch());
+        };
+        front = Size { number, of_batch: front.of_batch || size.of_batch };
+    }
+    reshaped(graph, value, &[front, Size::known(-1)])
 }
 
-pub(super) fn squeeze(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let shape = graph.shape(&value).to_vec();
-    let Some(axes) = call.ints("axes", 1)? else {
-        if graph.single && value.batch != Batch::None {
-            return Err(across_batch());
+pub(super) fn squeeze(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let shape = graph.shape(value).to_vec();
+    let batch = graph.batch(value);
+    let axes = graph.ints_of("axes", 1)?;
+    let mut gone = Vec::new();
+    if let Some(axes) = axes {
+        if batch == Batch::Second && axes == [0] {
+            return Ok(graph.with_batch(value, Batch::First));
         }
-        let kept: Vec<usize> = shape.iter().copied().filter(|&length| length != 1).collect();
-        return graph.reshape(&value, &kept);
-    };
-    if value.batch == Batch::Second && axes == [0] {
-        return Ok(value.with_batch(Batch::First));
+        gone = graph.axes(value, &axes)?;
+        if let Some(axis) = gone.iter().find(|&&axis| shape.get(axis) != Some(&1)) {
+            return Err(graph.fail(Error::shape(format!("axis {axis} of {shape:?} is not of length 1"))));
+        }
+    } else {
+        if graph.single && batch != Batch::None {
+            return Err(graph.across_batch());
+        }
+        gone.extend((0..shape.len()).filter(|&axis| shape.get(axis) == Some(&1)));
     }
-    let axes: Vec<usize> = axes.iter().map(|&axis| graph.axis(&value, axis)).collect::<Result<_>>()?;
-    if let Some(axis) = axes.iter().find(|&&axis| shape.get(axis) != Some(&1)) {
-        return Err(Error::shape(format!("axis {axis} of {shape:?} is not of length 1")));
+    let mut kept = Vec::with_capacity(shape.len());
+    for (axis, &length) in shape.iter().enumerate() {
+        if !gone.contains(&axis) {
+            kept.push(length);
+        }
     }
-    let kept: Vec<usize> = shape
-        .iter()
-        .enumerate()
-        .filter(|(axis, _)| !axes.contains(axis))
-        .map(|(_, &length)| length)
-        .collect();
-    graph.reshape(&value, &kept)
+    graph.reshape(value, &kept)
 }
 
-pub(super) fn unsqueeze(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let axes = call.ints("axes", 1)?.ok_or_else(|| Error::format("no axes are given"))?;
-    let mut old = sizes(graph, &value).into_iter();
-    let rank = old.len() + axes.len();
+pub(super) fn unsqueeze(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let Some(axes) = graph.ints_of("axes", 1)? else {
+        return Err(graph.fail(Error::format("no axes are given")));
+    };
+    let mut wanted = sizes(graph, value);
+    let rank = wanted.len() + axes.len();
     if rank > MAX_RANK {
-        return Err(Error::shape("more than 32 axes"));
+        return Err(graph.fail(Error::shape("more than 32 axes")));
     }
-    let axes: Vec<usize> = axes.iter().map(|&axis| normalized(axis, rank)).collect::<Result<_>>()?;
-    let mut wanted = Vec::new();
-    for axis in 0..rank {
-        wanted.push(if axes.contains(&axis) { Some(Size::known(1)) } else { old.next() });
+    let mut places = [false; MAX_RANK];
+    for &axis in &axes {
+        let place = places.get_mut(graph.normalized(axis, rank)?);
+        if place.is_none_or(|place| std::mem::replace(place, true)) {
+            return Err(graph.fail(Error::format("an axis is given twice")));
+        }
     }
-    let wanted: Option<Vec<Size>> = wanted.into_iter().collect();
-    let wanted = wanted.filter(|_| old.next().is_none());
-    let wanted = wanted.ok_or_else(|| Error::format("an axis is given twice"))?;
-    if axes.contains(&0) && value.batch != Batch::None {
-        return Err(across_batch());
+    if places[0] && graph.batch(value) != Batch::None {
+        return Err(graph.across_batch());
     }
-    reshaped(graph, &value, &wanted, true)
+    for (axis, _) in places.iter().enumerate().filter(|(_, is_new)| **is_new) {
+        wanted.insert(axis.min(wanted.len()), Size::known(1));
+    }
+    reshaped(graph, value, &wanted)
 }
 
-pub(super) fn transpose(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let rank = graph.rank(&value);
-    let axes = call.attributes.ints("perm")?;
-    let axes = axes.unwrap_or_else(|| (0..rank as i64).rev().collect());
+pub(super) fn transpose(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let rank = graph.rank(value);
+    let mut axes = graph.int_list("perm").unwrap_or_else(|| (0..rank as i64).rev().collect());
     if axes.len() != rank {
-        return Err(Error::shape(format!("an order of {} axes for {rank}", axes.len())));
+        return Err(graph.fail(Error::shape(format!("an order of {} axes for {rank}", axes.len()))));
     }
-    match (value.batch, axes.as_slice()) {
+    match (graph.batch(value), &*axes) {
         (Batch::None, _) => {}
         (Batch::Second, [1, 0]) => {
-            return Ok(graph.reshape(&value, &[1])?.with_batch(Batch::First));
+            let result = graph.reshape(value, &[1])?;
+            return Ok(graph.with_batch(result, Batch::First));
         }
-        (_, [0, ..]) => {}
-        _ => return Err(across_batch()),
+        (Batch::Merged, [0, ..]) => {
+            // The first axis stays, and is the sample's too.
+            axes.remove(0);
+            let mut own = graph.axes(value, &axes)?;
+            own.insert(0, 0);
+            return graph.permute(value, &own);
+        }
+        (_, [0, ..]) => _ = axes.remove(0),
+        _ => return Err(graph.across_batch()),
     }
-    let skipped = usize::from(value.batch != Batch::None);
-    let rest = axes.iter().skip(skipped).map(|&axis| graph.axis(&value, axis));
-    let merged = (value.batch == Batch::Merged).then_some(Ok(0));
-    let axes: Vec<usize> = merged.into_iter().chain(rest).collect::<Result<_>>()?;
-    graph.permute(&value, &axes)
+    let axes = graph.axes(value, &axes)?;
+    graph.permute(value, &axes)
 }
 
 /// Broadcasts to a shape.
-pub(super) fn expand(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let wanted = call.input(1)?.sizes("the shape")?;
-    let rank = graph.rank(&value);
-    let [first, rest @ ..] = wanted.as_slice() else { return Ok(value) };
-    let lengths = |sizes: &[Size]| -> Result<Vec<usize>> {
-        let length = |size: &Size| usize::try_from(size.number).ok().filter(|_| !size.of_batch);
-        sizes.iter().map(length).collect::<Option<_>>().ok_or_else(across_batch)
-    };
-    if value.batch == Batch::None && first.of_batch {
+pub(super) fn expand(graph: &mut Graph) -> Outcome {
+    let (value, shape) = (graph.input(0)?, graph.input(1)?);
+    let wanted = graph.sizes(shape, "the shape")?;
+    let rank = graph.rank(value);
+    let [first, rest @ ..] = &*wanted else { return Ok(value) };
+    let own = graph.shape(value).to_vec();
+    let batch = graph.batch(value);
+    if batch == Batch::None && first.of_batch {
         // The same for every sample of a batch: nothing may lie in front of its axis.
-        let own = graph.shape(&value).to_vec();
-        let inner = match own.as_slice() {
+        let inner = match &*own {
             [1, inner @ ..] if rank == wanted.len() => inner,
             own if rank < wanted.len() => own,
-            _ => return Err(across_batch()),
+            _ => return Err(graph.across_batch()),
         };
-        let (inner, one) = (graph.reshape(&value, inner)?, first.number == 1);
-        let shape =
-            if one { lengths(rest)? } else { [&[first.number as usize][..], &lengths(rest)?].concat() };
-        let expanded = graph.expand(&inner, &shape)?;
-        return as_batched(graph, &expanded, if one { Batch::First } else { Batch::Merged });
+        let inner = graph.reshape(value, inner)?;
+        let mut shape = lengths(graph, rest)?;
+        let mut batch = Batch::First;
+        if first.number != 1 {
+            shape.insert(0, first.number as usize);
+            batch = Batch::Merged;
+        }
+        let expanded = graph.expand(inner, &shape)?;
+        return graph.as_batched(expanded, batch);
     }
-    let own = graph.shape(&value).to_vec();
-    let target = match value.batch {
-        Batch::None => lengths(&wanted)?,
-        _ if wanted.len() > rank => return Err(across_batch()),
-        // The batch axis is not among those given, or stays as it is.
-        Batch::First if wanted.len() < rank => lengths(&wanted)?,
-        Batch::First if *first == Size::batch(1) || *first == Size::known(1) => lengths(rest)?,
-        _ => return Err(across_batch()),
+    // The batch axis is not among those given, or stays as it is.
+    let target = match batch {
+        Batch::None => &wanted,
+        Batch::First if wanted.len() < rank => &wanted,
+        Batch::First if wanted.len() == rank && first.number == 1 => rest,
+        _ => return Err(graph.across_batch()),
     };
-    let shape = crate::layer::broadcast(&own, &target);
-    let shape = shape.ok_or_else(|| Error::shape(format!("{own:?} cannot be expanded to {target:?}")))?;
-    graph.expand(&value, &shape)
+    let target = lengths(graph, target)?;
+    let Some(shape) = broadcast(&own, &target) else {
+        return Err(graph.fail(Error::shape(format!("{own:?} cannot be expanded to {target:?}"))));
+    };
+    graph.expand(value, &shape)
 }
 
 /// Repeats whole axes.
-pub(super) fn tile(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let repeats = call.input(1)?.ints("the repeats")?.to_vec();
-    if repeats.len() != graph.rank(&value) {
-        return Err(Error::shape("as many repeats as axes are needed"));
+pub(super) fn tile(graph: &mut Graph) -> Outcome {
+    let (value, repeats) = (graph.input(0)?, graph.input(1)?);
+    let repeats = graph.ints(repeats, "the repeats")?.to_vec();
+    if repeats.len() != graph.rank(value) {
+        return Err(graph.fail(Error::shape("as many repeats as axes are needed")));
     }
     let mut result = value;
     for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
-        let axis = graph.axis(&result, axis as i64)?;
-        let length = graph.shape(&result).get(axis).copied().unwrap_or(1);
+        let axis = graph.axis(result, axis as i64)?;
+        let length = graph.length(result, axis);
         let total = usize::try_from(count).ok().and_then(|count| length.checked_mul(count));
-        let total = total.ok_or_else(|| Error::shape("a negative repeat, or too many"))?;
+        let Some(total) = total else {
+            return Err(graph.fail(Error::shape("a negative repeat, or too many")));
+        };
         graph.spend(total)?;
-        result = graph.gather(&result, axis, (0..total).map(|i| i % length.max(1)).collect())?;
+        result = graph.gather(result, axis, (0..total).map(|i| i % length.max(1)).collect())?;
     }
     Ok(result)
 }
 
 /// The shape as a tensor.
-pub(super) fn shape(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let sizes = sizes(graph, &value);
+pub(super) fn shape(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let sizes = sizes(graph, value);
     let rank = sizes.len() as i64;
-    let bound =
-        |bound: i64| if bound < 0 { bound.saturating_add(rank) } else { bound }.clamp(0, rank) as usize;
-    let start = bound(call.attributes.int("start")?.unwrap_or(0));
-    let end = bound(call.attributes.int("end")?.unwrap_or(rank));
-    let part = sizes.get(start..end).unwrap_or_default();
-    Ok(Value::constant(vec![part.len()], Data::of_sizes(part.to_vec())))
+    let bounds = [graph.int_or("start", 0), graph.int_or("end", rank)].map(|bound| {
+        let bound = if bound < 0 { bound.saturating_add(rank) } else { bound };
+        bound.clamp(0, rank) as usize
+    });
+    let part = sizes.get(bounds[0]..bounds[1]).unwrap_or_default();
+    Ok(graph.list(Data::of_sizes(part.to_vec())))
 }
 
 /// The number of values.
-pub(super) fn size(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.input(0)?;
-    let number = element_count(graph.shape(&value))? as i64;
-    let size = Size { number, of_batch: value.batch != Batch::None };
-    Ok(Value::constant(vec![], Data::of_sizes(vec![size])))
+pub(super) fn size(graph: &mut Graph) -> Outcome {
+    let value = graph.input(0)?;
+    let number = graph.count(graph.shape(value))? as i64;
+    let size = Size { number, of_batch: graph.batch(value) != Batch::None };
+    Ok(graph.constant(vec![], Data::of_sizes(vec![size])))
 }
 
-pub(super) fn constant_of_shape(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    let value = call.attributes.tensor("value")?.unwrap_or_else(|| Value::floats(vec![0.0]));
-    let wanted = call.input(0)?.sizes("the shape")?;
-    let (first, rest) = match wanted.split_first() {
-        Some((first, rest)) if first.of_batch => (Some(*first), rest),
-        _ => (None, wanted.as_slice()),
-    };
-    let mut shape = Vec::with_capacity(wanted.len());
-    for size in rest {
-        let length = usize::try_from(size.number).ok().filter(|_| !size.of_batch);
-        shape.push(length.ok_or_else(across_batch)?);
+pub(super) fn constant_of_shape(graph: &mut Graph) -> Outcome {
+    let value = graph.tensor_attribute("value").unwrap_or_else(|| graph.scalar(0.0));
+    let shape = graph.input(0)?;
+    let wanted = graph.sizes(shape, "the shape")?;
+    let (mut rest, mut batch) = (&*wanted, Batch::None);
+    if let [first, others @ ..] = rest
+        && first.of_batch
+    {
+        (rest, batch) = (others, Batch::First);
     }
-    let batch = match first {
-        None => Batch::None,
-        Some(Size { number: 1, .. }) => Batch::First,
-        Some(Size { number, .. }) => {
-            shape.insert(0, usize::try_from(number).map_err(|_| Error::shape("a negative length"))?);
-            Batch::Merged
-        }
-    };
-    let count = element_count(&shape)?;
+    let mut shape = lengths(graph, rest)?;
+    if let (Batch::First, Some(&Size { number, .. })) = (batch, wanted.first())
+        && number != 1
+    {
+        let Ok(length) = usize::try_from(number) else {
+            return Err(graph.fail(Error::shape("a negative length")));
+        };
+        shape.insert(0, length);
+        batch = Batch::Merged;
+    }
+    let count = graph.count(&shape)?;
     graph.spend(count)?;
-    let constant = value.required("the value")?;
-    let data = constant.data.pick(&vec![0; count]);
-    let filled = Value::constant(shape, data).of_kind(value.kind);
-    as_batched(graph, &filled, batch)
+    let data = graph.required(value, "the value")?.data.pick(&vec![0; count]);
+    let filled = graph.constant(shape, data);
+    let filled = graph.of_kind(filled, graph.kind(value));
+    graph.as_batched(filled, batch)
 }
 
 /// Numbers from the first input to below the second, by the third.
-pub(super) fn range(call: &mut Call, graph: &mut Graph) -> Result<Value> {
-    call.attributes.int("stash_type")?;
-    let [start, limit, delta] = [call.input(0)?, call.input(1)?, call.input(2)?];
-    if start.kind == Kind::Int {
-        let (start, limit, delta) =
-            (start.int("the start")?, limit.int("the limit")?, delta.int("the step")?);
+pub(super) fn range(graph: &mut Graph) -> Outcome {
+    graph.int_attribute("stash_type");
+    let [start, limit, delta] = [graph.input(0)?, graph.input(1)?, graph.input(2)?];
+    if graph.kind(start) == Kind::Int {
+        let start = graph.int(start, "the start")?;
+        let (limit, delta) = (graph.int(limit, "the limit")?, graph.int(delta, "the step")?);
         let length = limit.checked_sub(start).and_then(|span| {
             let rounded = span.checked_add(delta.checked_sub(delta.signum())?)?;
             usize::try_from(rounded.checked_div(delta)?.max(0)).ok()
         });
-        let length = length.ok_or_else(|| Error::shape("a range without an end"))?;
+        let Some(length) = length else { return Err(endless(graph)) };
         graph.spend(length)?;
         let number = |i: usize| start.wrapping_add((i as i64).wrapping_mul(delta));
-        return Ok(Value::constant(vec![length], Data::Ints((0..length).map(number).collect())));
+        return Ok(graph.list(Data::Ints((0..length).map(number).collect())));
     }
-    let [start, limit, delta] =
-        [start.number("the start")?, limit.number("the limit")?, delta.number("the step")?];
+    let start = graph.number(start, "the start")?;
+    let (limit, delta) = (graph.number(limit, "the limit")?, graph.number(delta, "the step")?);
     let length = ((limit - start) / delta).ceil().max(0.0);
     if !length.is_finite() {
-        return Err(Error::shape("a range without an end"));
+        return Err(endless(graph));
     }
     let length = length as usize;
     graph.spend(length)?;
-    let mut floats = reserve(length)?;
+    let mut floats = graph.keep(reserve(length))?;
     floats.extend((0..length).map(|i| start + i as f32 * delta));
-    Ok(Value::floats(floats))
+    Ok(graph.list(Data::of_floats(floats)))
+}
+
+fn endless(graph: &Graph) -> Failed {
+    graph.fail(Error::shape("a range without an end"))
 }
