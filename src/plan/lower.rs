@@ -62,7 +62,7 @@ struct Names {
 
 impl Names {
     fn of(model: &Model) -> Self {
-        let taken = sorted(model.layers.iter().map(|layer| &layer.name));
+        let taken = sorted(&mut model.layers.iter().map(|layer| &layer.name));
         Self { taken, counts: vec![0; model.layers.len()] }
     }
 

@@ -67,7 +67,7 @@ impl Value {
     pub fn object_of(fields: &mut [(&str, Self)]) -> Self {
         let mut object = Vec::with_capacity(fields.len());
         for (name, value) in fields {
-            object.push((name.to_string(), value.take()));
+            object.push((name.to_string(), std::mem::replace(value, Self::Null)));
         }
         Self::Object(Object(object))
     }
