@@ -98,8 +98,9 @@ struct Lowering<'a> {
     positions_left: usize,
 }
 
-/// The most positions that all tables of a plan may hold, 64 MB of them: a file of a few bytes can ask for any number.
-const MOST_POSITIONS: usize = 1 << 24;
+/// The most positions that all tables of a plan may hold, 16 MB of them, and as many in `origins`: a file of a few bytes
+/// can ask for any number, and a second is spent on a hundred million.
+const MOST_POSITIONS: usize = 1 << 22;
 
 impl Lowering<'_> {
     fn node(&mut self, node: usize) -> Result<Operand> {
