@@ -131,7 +131,12 @@ async function readBeside(
     const file = await read(beside(url, name), report(i + 1));
     return [name, file!.bytes];
   };
-  return Promise.all(names.map(readOne));
+  const reads = names.map(readOne);
+  // However they race, it is the first in the model's order whose failure is told.
+  reads.forEach((read) => read.catch(() => {}));
+  const files: Named[] = [];
+  for (const read of reads) files.push(await read);
+  return files;
 }
 
 /** The options for an address to which the source was redirected: the key to one origin is not for another. */
