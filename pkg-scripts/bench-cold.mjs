@@ -11,7 +11,6 @@ import { brotliCompressSync } from 'node:zlib';
 import { InferenceSession, Tensor } from 'onnxruntime-web';
 import { launchUnwatched, pause } from './browser.mjs';
 import { FIXTURES, MODEL, PIXELS, differenceFromKeras, testPixels } from './mnist.mjs';
-import { toOnnx } from './onnx.mjs';
 import { serve } from './serve.mjs';
 
 const [, , pkg = 'pkg', rounds = 15] = process.argv;
@@ -66,7 +65,7 @@ async function makeSite() {
   const { load } = await import(pathToFileURL(resolve(pkg, 'node.js')));
   const model = await load(`${FIXTURES}/${MODEL}`, { device: 'cpu' });
   const container = Buffer.from(await model.save('safetensors'));
-  const onnx = toOnnx(container);
+  const onnx = Buffer.from(await model.save('onnx'));
   copyFileSync(`${FIXTURES}/${MODEL}`, `${site}/mnist.h5`);
   writeFileSync(`${site}/mnist.safetensors`, container);
   writeFileSync(`${site}/mnist.onnx`, onnx);

@@ -1,6 +1,8 @@
 //! Dense float tensors with checked sizes.
 
 use crate::{Error, Result};
+#[cfg(feature = "engine")]
+use nearside_kernels::zeroed_floats;
 use std::sync::Arc;
 
 /// Row-major `f32` values and their shape. A clone shares the values.
@@ -65,10 +67,7 @@ pub fn element_count(shape: &[usize]) -> Result<usize> {
 /// An empty vector with room for `len` elements, or a `Memory` error where the allocator would abort.
 pub fn reserve<T>(len: usize) -> Result<Vec<T>> {
     let mut data = Vec::new();
-    data.try_reserve_exact(len).map_err(|_| {
-        let megabytes = (len / 1_000_000).saturating_mul(size_of::<T>());
-        Error::memory(format!("{megabytes} MB could not be allocated; use a smaller batch or model"))
-    })?;
+    data.try_reserve_exact(len).map_err(|_| out_of_memory(len, size_of::<T>()))?;
     Ok(data)
 }
 
@@ -78,7 +77,19 @@ pub fn reserve<T>(len: usize) -> Result<Vec<T>> {
 /// As [`reserve`].
 #[cfg(feature = "engine")]
 pub fn zeroed(len: usize) -> Result<Vec<f32>> {
-    let mut data = reserve(len)?;
-    data.resize(len, 0.0);
-    Ok(data)
+    zeroed_floats(len).map_err(|_| out_of_memory(len, size_of::<f32>()))
+}
+
+/// Zeroed bytes.
+///
+/// # Errors
+/// As [`reserve`].
+#[cfg(target_arch = "wasm32")]
+pub fn zeroed_bytes(len: usize) -> Result<Vec<u8>> {
+    nearside_kernels::zeroed_bytes(len).map_err(|_| out_of_memory(len, 1))
+}
+
+fn out_of_memory(len: usize, size: usize) -> Error {
+    let megabytes = (len / 1_000_000).saturating_mul(size);
+    Error::memory(format!("{megabytes} MB could not be allocated; use a smaller batch or model"))
 }

@@ -1,6 +1,6 @@
 //! The surface JavaScript sees: conversions, no logic. The TypeScript in `www/package` gives it its public shape.
 
-use crate::{Context, Error, Result, format, format::json::Value, tensor::reserve};
+use crate::{Context, Error, Result, format, format::json::Value, tensor::zeroed_bytes};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
@@ -195,9 +195,7 @@ mod engine {
 
 /// A copy of JavaScript's bytes. wasm-bindgen's own aborts where there is no memory for it.
 fn copy_bytes(array: &Uint8Array) -> Result<Vec<u8>> {
-    let length = array.length() as usize;
-    let mut bytes = reserve(length)?;
-    bytes.resize(length, 0);
+    let mut bytes = zeroed_bytes(array.length() as usize)?;
     array.copy_to(&mut bytes);
     Ok(bytes)
 }

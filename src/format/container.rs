@@ -294,7 +294,7 @@ pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
 
 /// Floats as files have them.
 pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    nearside_kernels::to_le_bytes(values)
 }
 
 /// The architecture of a model, without its weights.

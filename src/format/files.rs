@@ -43,10 +43,10 @@ pub fn read_as<'a>(files: &Files<'a>, config: Option<&'a str>, format: Option<&s
     match parts.content {
         Content::Container => no_config(config).and_then(|()| container::read(bytes)),
         Content::Safetensors => torch::read(bytes, or_beside(config)?),
-        Content::Hdf5 if keras::has_architecture(bytes)? => {
-            no_config(config).and_then(|()| keras::read_h5(bytes, None))
-        }
-        Content::Hdf5 => keras::read_h5(bytes, or_beside(config)?),
+        Content::Hdf5 => keras::read_h5_with(bytes, |complete| match complete {
+            true => no_config(config).map(|()| None),
+            false => or_beside(config),
+        }),
         Content::Archive => no_config(config).and_then(|()| keras::read_archive(bytes)),
         Content::Onnx => no_config(config).and_then(|()| read_onnx(files, main, &parts.names)),
         Content::Tfjs(model) => {

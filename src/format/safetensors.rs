@@ -113,7 +113,7 @@ impl<'a> File<'a> {
                     .iter()
                     .map(|&bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
             ),
-            4 => data.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+            4 => nearside_kernels::extend_from_le_bytes(&mut data, bytes),
             _ => data.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
         }
         if width == 1 {

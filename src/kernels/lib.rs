@@ -1,12 +1,14 @@
-//! The inner loops of [nearside](https://docs.rs/nearside): activations and matrix products on the CPU.
+//! The inner loops of [nearside](https://docs.rs/nearside): activations and matrix products on the CPU, and copies.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod activation;
 mod binary;
+mod bytes;
 mod dense;
 
 pub use activation::{Activation, Elementwise, Rowwise};
 pub use binary::Binary;
+pub use bytes::{extend_from_le_bytes, to_le_bytes, zeroed_bytes, zeroed_floats};
 pub use dense::PackedDense;

@@ -18,7 +18,7 @@ const inFlight = new Set<(fault: NearsideError) => void>();
 
 /** Fetches the engine, once. */
 export function startEngine(): Promise<void> {
-  started ??= instantiate(engine.default, 'engine.wasm', new URL('./engine.wasm', import.meta.url));
+  started ??= readModule('engine.wasm', new URL('./engine.wasm', import.meta.url)).then((module) => instantiate(engine.default, module));
   started.catch(() => (started = undefined)); // so that the next call tries again
   return started;
 }
@@ -68,15 +68,19 @@ async function withFormats<T>(act: (formats: Formats) => T | Promise<T>): Promis
 }
 
 async function importFormats(): Promise<Formats> {
-  let formats: Formats;
+  // Both files travel at the same time.
+  const [formats, module] = await Promise.all([importCode(), readModule('formats.wasm', new URL('./formats.wasm', import.meta.url))]);
+  await instantiate(formats.default, module);
+  return formats;
+}
+
+async function importCode(): Promise<Formats> {
   try {
-    formats = await import('./formats.js');
+    return await import('./formats.js');
   } catch (cause) {
     const message = "the reader of this format could not be fetched; formats.js must lie beside the package's JavaScript";
     throw new NearsideError('network', message, {}, { cause });
   }
-  await instantiate(formats.default, 'formats.wasm', new URL('./formats.wasm', import.meta.url));
-  return formats;
 }
 
 /** Calls into the engine, and turns what it throws into a `NearsideError`. */
@@ -131,22 +135,33 @@ function toError({ kind, message, context, cause }: PlainError): NearsideError {
   return new NearsideError(kind, message, context, cause === undefined ? {} : { cause });
 }
 
-async function instantiate(initialise: Initialise, name: string, url: URL): Promise<void> {
-  const context = { url: url.href };
+/** A WebAssembly module of this package, not compiled yet. */
+interface Module {
+  source: Response | Uint8Array<ArrayBuffer>;
+  url: URL;
+  /** What to do when it is not to be had. */
+  hint: string;
+}
+
+async function readModule(name: string, url: URL): Promise<Module> {
   const hint = `${name} must lie beside the package's JavaScript`;
-  let source: Response | Uint8Array<ArrayBuffer>;
+  let source: Module['source'];
   try {
     source = await platform.readModule(url);
   } catch (cause) {
-    throw new NearsideError('network', `${url} could not be fetched; ${hint}`, context, { cause });
+    throw new NearsideError('network', `${url} could not be fetched; ${hint}`, { url: url.href }, { cause });
   }
   if (source instanceof Response && !source.ok) {
-    throw new NearsideError('network', `${url} answered ${source.status}; ${hint}`, context);
+    throw new NearsideError('network', `${url} answered ${source.status}; ${hint}`, { url: url.href });
   }
+  return { source, url, hint };
+}
+
+async function instantiate(initialise: Initialise, { source, url, hint }: Module): Promise<void> {
   try {
     await initialise({ module_or_path: source });
   } catch (cause) {
     const message = `${url} is not the WebAssembly module of this version (${String(cause)}); ${hint}`;
-    throw new NearsideError('network', message, context, { cause });
+    throw new NearsideError('network', message, { url: url.href }, { cause });
   }
 }

@@ -32,12 +32,17 @@ export interface FetchOptions {
 /** The byte at which the header of a safetensors file begins, with a brace: nearside's own format is one. */
 const HEADER = 8;
 
+/** Addresses of files that are mostly of other formats. */
+const FOREIGN_NAME = /\.(h5|hdf5|keras|onnx|json)([?#]|$)/i;
+
 /**
- * @internal The file of a model; null where the source is several. `onForeign` is called as soon as it shows that the
+ * @internal The file of a model; null where the source is several. `onForeign` is called as soon as it seems that the
  * format is another than nearside's.
  */
 export async function readSource(source: ModelSource, options: FetchOptions, onForeign: () => void): Promise<SourceFile | null> {
   throwIfAborted(options.signal);
+  // A name proves nothing, but what it suggests can be fetched sooner.
+  if ((typeof source === 'string' || source instanceof URL) && FOREIGN_NAME.test(String(source))) onForeign();
   const onStart = (start: Uint8Array) => void (start.length > HEADER && start[HEADER] !== 0x7b && onForeign());
   const file = await readFile(source, options, onStart);
   if (!file) onForeign();

@@ -59,6 +59,11 @@ impl Float {
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Vec<f32>> {
         match self.width {
             Width::Half => Ok(self.each(bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32())),
+            Width::Single if !self.big_endian => {
+                let mut values = Vec::with_capacity(bytes.len() / 4);
+                nearside_kernels::extend_from_le_bytes(&mut values, bytes);
+                Ok(values)
+            }
             Width::Single => Ok(self.each(bytes, f32::from_le_bytes)),
             Width::Double => {
                 let values = self.each(bytes, f64::from_le_bytes);

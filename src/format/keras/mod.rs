@@ -70,10 +70,21 @@ pub(in crate::format) struct KerasVersion(u32);
 /// `Format` for damaged or truncated bytes and for files that are no Keras model, `Unsupported` for models that
 /// nearside does not run and for weights without an architecture, `Shape` for weights that do not fit their layers.
 pub fn read_h5(bytes: &[u8], config: Option<&str>) -> Result<Model> {
+    read_h5_with(bytes, |_| Ok(config))
+}
+
+/// [`read_h5`] with the architecture that `config` chooses once it is known whether the file has one of its own, which
+/// then is taken.
+pub(super) fn read_h5_with<'a>(
+    bytes: &[u8],
+    config: impl FnOnce(bool) -> Result<Option<&'a str>>,
+) -> Result<Model> {
     let mut file = Hdf5::open(bytes)?;
     let root = file.attributes(&file.root(), "/")?;
     let version = root.text("keras_version")?;
-    if let Some(config) = root.text("model_config")? {
+    let own = root.text("model_config")?;
+    let config = config(own.is_some())?;
+    if let Some(config) = own {
         let architecture = architecture::read(config, Some(KerasVersion::parse(version)?))?;
         let group = file.group(&file.root(), WEIGHTS, WEIGHTS)?;
         let mut weights = LegacyWeights::open(&file, group, WEIGHTS, &architecture, false)?;
@@ -154,15 +165,6 @@ pub(super) fn read_named(
     })?;
     names.finish()?;
     Ok(model)
-}
-
-/// Whether an `.h5` file has an architecture of its own.
-///
-/// # Errors
-/// `Format` for damaged bytes.
-pub fn has_architecture(bytes: &[u8]) -> Result<bool> {
-    let file = Hdf5::open(bytes)?;
-    Ok(file.attributes(&file.root(), "/")?.text("model_config")?.is_some())
 }
 
 fn text<'a>(bytes: &'a [u8], member: &str) -> Result<&'a str> {

@@ -150,7 +150,7 @@ impl<'a> Message<'a> {
 pub(super) fn floats(bytes: &[u8], width: usize, list: &mut Vec<f32>) {
     match width {
         8 => list.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
-        _ => list.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+        _ => nearside_kernels::extend_from_le_bytes(list, bytes),
     }
 }
 
