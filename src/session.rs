@@ -8,7 +8,7 @@ use crate::{
     gpu::GpuExecutor,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 
@@ -114,7 +114,7 @@ impl Session {
     /// `Shape` for an empty batch or inputs of the wrong length, `Device` when the GPU was asked for by name and
     /// fails, `Memory` when the results cannot be allocated.
     pub async fn predict(&self, inputs: &[&[f32]], device: Option<DeviceKind>) -> Result<Vec<Vec<f32>>> {
-        let rows = self.samples(inputs)?;
+        let rows = self.samples(inputs.iter().map(|input| input.len()))?;
         let kind = device.unwrap_or(self.report.borrow().kind);
         if kind == DeviceKind::Cpu {
             return self.cpu.borrow_mut().run(inputs, rows);
@@ -138,8 +138,13 @@ impl Session {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_sync(&self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let rows = self.samples(inputs)?;
+        let rows = self.samples(inputs.iter().map(|input| input.len()))?;
         self.cpu.borrow_mut().run(inputs, rows)
+    }
+
+    /// The CPU executor, for callers that write inputs where it reads them.
+    pub fn cpu(&self) -> RefMut<'_, CpuExecutor> {
+        self.cpu.borrow_mut()
     }
 
     /// The model as a container file.
@@ -160,28 +165,30 @@ impl Session {
         Ok(gpu)
     }
 
-    /// Number of samples that every input holds.
-    fn samples(&self, inputs: &[&[f32]]) -> Result<usize> {
+    /// Number of samples that inputs of these lengths hold.
+    ///
+    /// # Errors
+    /// `Shape` for lengths that are no samples, or of different numbers of them.
+    pub fn samples(&self, inputs: impl ExactSizeIterator<Item = usize>) -> Result<usize> {
         let ports = &self.plan.inputs;
         if inputs.len() != ports.len() {
             let message = format!("{} inputs given, the model has {}", inputs.len(), ports.len());
             return Err(Error::shape(message));
         }
         let mut samples = None;
-        for (port, input) in ports.iter().zip(inputs) {
+        for (port, length) in ports.iter().zip(inputs) {
             let width = port.width();
-            if input.is_empty() {
+            if length == 0 {
                 return Err(Error::shape("the batch is empty; give at least one sample").tensor(&port.name));
             }
-            if input.len() % width != 0 {
+            if length % width != 0 {
                 return Err(Error::shape(format!(
-                    "{} values given, a multiple of {width} needed: a sample has shape {:?}",
-                    input.len(),
+                    "{length} values given, a multiple of {width} needed: a sample has shape {:?}",
                     port.shape
                 ))
                 .tensor(&port.name));
             }
-            let rows = input.len() / width;
+            let rows = length / width;
             if rows != 1 && !self.plan.batched {
                 let message =
                     format!("{rows} samples given; the model's file fixes every axis, so that it takes one");

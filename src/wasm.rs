@@ -67,6 +67,12 @@ mod engine {
         Ok(format::detect(start).map_err(to_js_error)?.name().to_string())
     }
 
+    /// The memory that the addresses are of.
+    #[wasm_bindgen(js_name = wasmMemory)]
+    pub fn wasm_memory() -> JsValue {
+        wasm_bindgen::memory()
+    }
+
     /// A session, shared with the predictions in flight.
     #[wasm_bindgen]
     pub struct Engine(Rc<Session>);
@@ -148,12 +154,24 @@ mod engine {
             })
         }
 
-        /// The outputs for a batch, computed on the CPU at once.
-        #[wasm_bindgen(js_name = predictSync)]
-        pub fn predict_sync(&self, inputs: Vec<Float32Array>) -> JsResult<js_sys::Array> {
-            let inputs = copy_inputs(&inputs).map_err(to_js_error)?;
-            let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-            Ok(to_arrays(&self.0.predict_sync(&inputs).map_err(to_js_error)?))
+        /// Makes room on the CPU for inputs of these lengths. Gives the number of their samples, how many of them are
+        /// computed at once, and the address of each input and output. The next call may move them.
+        pub fn reserve(&self, lengths: &[usize]) -> JsResult<Vec<usize>> {
+            let reserve = || {
+                let samples = self.0.samples(lengths.iter().copied())?;
+                let mut cpu = self.0.cpu();
+                let mut answer = vec![samples, cpu.reserve(samples)?];
+                answer.extend((0..lengths.len()).map(|index| cpu.input(index).as_ptr() as usize));
+                let outputs = 0..self.0.plan().outputs.len();
+                answer.extend(outputs.map(|index| cpu.output(index).as_ptr() as usize));
+                Ok(answer)
+            };
+            reserve().map_err(to_js_error)
+        }
+
+        /// Computes on the CPU the outputs of so many samples, whose inputs were written to their addresses.
+        pub fn compute(&self, samples: usize) -> JsResult<()> {
+            self.0.cpu().compute(samples).map_err(to_js_error)
         }
 
         /// The model as a container file.

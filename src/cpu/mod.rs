@@ -7,7 +7,9 @@ use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, tensor::zero
 use nearside_kernels::PackedDense;
 
 /// The vector instructions this build was compiled for.
-pub const SIMD: &str = if cfg!(target_feature = "simd128") {
+pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
+    "relaxed-simd"
+} else if cfg!(target_feature = "simd128") {
     "simd128"
 } else if cfg!(target_feature = "sse2") {
     "sse2"
@@ -18,17 +20,20 @@ pub const SIMD: &str = if cfg!(target_feature = "simd128") {
 };
 
 /// Values of the widest slot in a block of samples: 256 KB, so that a block's intermediate results stay in the
-/// second-level cache from one layer to the next.
+/// second-level cache from one layer to the next; but so many samples at least that weights which come from memory are
+/// read seldom enough for the product not to wait for them.
 const BLOCK_VALUES: usize = 64 * 1024;
-const MAX_BLOCK_SAMPLES: usize = 256;
+const BLOCK_SAMPLES: std::ops::RangeInclusive<usize> = 96..=256;
 
 /// A plan with its weights packed for the kernels, and the buffers it runs in.
 pub struct CpuExecutor {
     plan: Plan,
     /// For each step, its weights if it has any.
     weights: Vec<Option<PackedDense>>,
-    /// Buffers of one block of samples, allocated by the first run that needs them.
+    /// Buffers of `capacity` samples. A value lies in its slot from the step that writes it to the last that reads it;
+    /// inputs and outputs are written and read there by the caller.
     slots: Vec<Vec<f32>>,
+    capacity: usize,
     block_samples: usize,
 }
 
@@ -51,9 +56,58 @@ impl CpuExecutor {
         };
         let weights = plan.steps.iter().map(pack).collect::<Result<_>>()?;
         let widest = plan.slots.iter().copied().max().unwrap_or(1).max(1);
-        let block_samples = (BLOCK_VALUES / widest).clamp(1, MAX_BLOCK_SAMPLES);
+        let block_samples = (BLOCK_VALUES / widest).clamp(*BLOCK_SAMPLES.start(), *BLOCK_SAMPLES.end());
         let slots = vec![Vec::new(); plan.slots.len()];
-        Ok(Self { plan: plan.clone(), weights, slots, block_samples })
+        Ok(Self { plan: plan.clone(), weights, slots, capacity: 0, block_samples })
+    }
+
+    /// Makes room for a block of so many samples, or as many of them as are computed at once, whose number it gives.
+    /// Only this moves [`input`](Self::input) and [`output`](Self::output).
+    ///
+    /// # Errors
+    /// `Memory` when they cannot be allocated.
+    pub fn reserve(&mut self, samples: usize) -> Result<usize> {
+        if samples > self.capacity && self.capacity < self.block_samples {
+            // Whoever predicts batches gets room for the largest at once, and the memory does not grow again.
+            let capacity = if samples > 1 { self.block_samples } else { 1 };
+            self.capacity = 0;
+            for (slot, width) in self.slots.iter_mut().zip(&self.plan.slots) {
+                *slot = Vec::new();
+                *slot = zeroed(width * capacity)?;
+            }
+            self.capacity = capacity;
+        }
+        Ok(self.capacity.min(samples))
+    }
+
+    /// Where an input's samples are to be written: room for as many as were reserved.
+    pub fn input(&mut self, index: usize) -> &mut [f32] {
+        let port = &self.plan.inputs[index];
+        &mut self.slots[port.slot][..port.width() * self.capacity]
+    }
+
+    /// Where an output's samples are after a computation.
+    pub fn output(&self, index: usize) -> &[f32] {
+        let port = &self.plan.outputs[index];
+        &self.slots[port.slot][..port.width() * self.capacity]
+    }
+
+    /// Runs the plan on the first samples of the inputs: at most as many as were reserved.
+    ///
+    /// # Errors
+    /// `Value` for indices outside their table.
+    pub fn compute(&mut self, samples: usize) -> Result<()> {
+        let samples = samples.min(self.capacity);
+        for port in &self.plan.inputs {
+            check_limits(port, &self.slots[port.slot][..port.width() * samples])?;
+        }
+        for (step, weights) in self.plan.steps.iter().zip(&self.weights) {
+            let mut output = std::mem::take(&mut self.slots[step.output]);
+            let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
+            reader.run(step, weights.as_ref(), &mut output);
+            self.slots[step.output] = output;
+        }
+        Ok(())
     }
 
     /// Runs the plan on `rows` samples. `inputs` holds one row-major slice for each of the plan's inputs; the result
@@ -63,33 +117,21 @@ impl CpuExecutor {
     /// `Memory` when the results cannot be allocated.
     pub fn run(&mut self, inputs: &[&[f32]], rows: usize) -> Result<Vec<Vec<f32>>> {
         check_inputs(&self.plan, inputs, rows)?;
-        if rows == 0 {
-            return Ok(vec![vec![]; self.plan.outputs.len()]);
-        }
-        let block = self.block_samples.min(rows);
-        for (slot, width) in self.slots.iter_mut().zip(&self.plan.slots) {
-            if slot.len() < width * block {
-                *slot = zeroed(width * block)?;
-            }
-        }
+        // What was reserved stays where it is.
+        let block = if self.capacity > 0 { self.capacity } else { self.reserve(rows)? };
         let outputs = self.plan.outputs.iter().map(|port| zeroed(port.width() * rows));
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
-        for start in (0..rows).step_by(block) {
+        for start in (0..rows).step_by(block.max(1)) {
             let samples = block.min(rows - start);
-            for (port, input) in self.plan.inputs.iter().zip(inputs) {
-                let width = port.width();
+            for (index, input) in inputs.iter().enumerate() {
+                let width = self.plan.inputs[index].width();
                 let values = &input[start * width..][..samples * width];
-                self.slots[port.slot][..values.len()].copy_from_slice(values);
+                self.input(index)[..values.len()].copy_from_slice(values);
             }
-            for (step, weights) in self.plan.steps.iter().zip(&self.weights) {
-                let mut output = std::mem::take(&mut self.slots[step.output]);
-                let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
-                reader.run(step, weights.as_ref(), &mut output);
-                self.slots[step.output] = output;
-            }
-            for (port, output) in self.plan.outputs.iter().zip(&mut outputs) {
-                let width = port.width();
-                let values = &self.slots[port.slot][..samples * width];
+            self.compute(samples)?;
+            for (index, output) in outputs.iter_mut().enumerate() {
+                let width = self.plan.outputs[index].width();
+                let values = &self.output(index)[..samples * width];
                 output[start * width..][..values.len()].copy_from_slice(values);
             }
         }
@@ -162,7 +204,7 @@ impl Reader<'_> {
         let outputs = output.chunks_exact_mut(output_width);
         match step.kernel {
             Kernel::Dense { activation, .. } => match packed {
-                Some(packed) => packed.run(input, output, activation),
+                Some(packed) => packed.run(input, output, activation, nearside_kernels::Registers::default()),
                 None => unreachable!("prepare packed the weights of every dense step"),
             },
             Kernel::Activate(function) => {

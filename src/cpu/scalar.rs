@@ -44,7 +44,7 @@ fn run_step(plan: &Plan, step: &Step, slots: &[Vec<f32>], samples: usize, mut ou
                     y.iter_mut().zip(product).for_each(|(y, x)| *y = activation.value(x));
                 }
                 Kernel::Activate(function) => y.iter_mut().zip(x).for_each(|(y, x)| *y = function.value(x)),
-                Kernel::Rowwise(function) => function.apply(&x, y),
+                Kernel::Rowwise(function) => function.value(&x, y),
                 Kernel::Combine { op, second_width, activation } => {
                     for (i, y) in y.iter_mut().enumerate() {
                         let b = value(second, sample, second_width, i % second_width);

@@ -175,11 +175,10 @@ pub enum Rowwise {
     },
 }
 
-const RELU: Elementwise = Elementwise::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 /// What [`Activation::from_name`] knows: a table, because it is half the code of a `match`.
 static NAMED: [(&str, Activation); 56] = [
     ("linear", Activation::Elementwise(Elementwise::Linear)),
-    ("relu", Activation::Elementwise(RELU)),
+    ("relu", Activation::Elementwise(Elementwise::RELU)),
     (
         "relu6",
         Activation::Elementwise(Elementwise::Relu {
@@ -247,8 +246,8 @@ static NAMED: [(&str, Activation); 56] = [
 ];
 
 /// λ and α of SELU, as Keras rounds them.
-const SELU_SCALE: f32 = 1.050_701;
-const SELU_ALPHA: f32 = 1.673_263_2;
+pub(crate) const SELU_SCALE: f32 = 1.050_701;
+pub(crate) const SELU_ALPHA: f32 = 1.673_263_2;
 
 impl Activation {
     /// No change.
@@ -286,6 +285,9 @@ impl Activation {
 }
 
 impl Elementwise {
+    /// `max(x, 0)`
+    pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
+
     /// The function's value at `x`: the specification of every kernel.
     pub fn value(self, x: f32) -> f32 {
         match self {
@@ -370,16 +372,6 @@ impl Elementwise {
         }
     }
 
-    /// The function of every value, in place. The commonest branches once a slice, not once a value, so that it
-    /// vectorises.
-    pub fn apply(self, values: &mut [f32]) {
-        match self {
-            Self::Linear => {}
-            RELU => values.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y }),
-            function => values.iter_mut().for_each(|y| *y = function.value(*y)),
-        }
-    }
-
     /// The function's parameters, in the order the shaders take them; unused ones are 0.
     pub fn parameters(self) -> [f32; 3] {
         match self {
@@ -458,7 +450,7 @@ impl Rowwise {
     }
 
     /// The function of `row`, written to `out` (of [`output_width`](Self::output_width)): the specification.
-    pub fn apply(self, row: &[f32], out: &mut [f32]) {
+    pub fn value(self, row: &[f32], out: &mut [f32]) {
         match self {
             Self::Softmax => {
                 let sum = exponentials(row, row_max(row), out);
@@ -616,9 +608,9 @@ mod tests {
     #[test]
     fn sparsemax_projects_on_the_simplex() {
         let mut out = [0.0; 3];
-        Rowwise::Sparsemax.apply(&[1.0, 0.5, -1.0], &mut out);
+        Rowwise::Sparsemax.value(&[1.0, 0.5, -1.0], &mut out);
         assert_eq!(out, [0.75, 0.25, 0.0]);
-        Rowwise::Sparsemax.apply(&[f32::NAN, 0.0, 1.0], &mut out);
+        Rowwise::Sparsemax.value(&[f32::NAN, 0.0, 1.0], &mut out);
         assert!(out.iter().all(|y| y.is_nan()));
     }
 

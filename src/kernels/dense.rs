@@ -1,20 +1,47 @@
 //! The matrix product with bias and activation, on packed weights.
+//!
+//! Weights lie in *panels* of a few vectors of units: for every input one row of the panel. A *tile* is what a few rows
+//! of the input make with one panel; its sums stay in registers while the inputs pass. Tiles of many rows load less for
+//! each product; how many fit depends on the processor's registers, see [`Registers`].
 
-use crate::Elementwise;
+use crate::{
+    Elementwise,
+    vector::{multiply_add, select},
+};
 use std::collections::TryReserveError;
 use wide::f32x4;
 
-/// Units a panel: two vectors.
-const PANEL: usize = 8;
-/// Rows that share one pass over a panel: with two vectors of units they make eight accumulators, which with two
-/// weights and one broadcast value fit the 16 vector registers of x86-64.
-const ROWS: usize = 4;
+/// Vectors a panel. With a fused multiply-add, tiles of 3 rows × 3 vectors take 9 sums, 3 weights and one value of
+/// the 16 registers of x86-64: 51 GFLOP/s where the unit's peak is 51. Without one, a product takes a register of its
+/// own, and 4 rows × 2 vectors are the fastest: 40 where the peak is 41.
+pub(crate) const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 2 };
+/// Rows of a tile for 16 registers.
+const ROWS: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 4 };
+/// Rows of a tile for 32 registers.
+const MANY_ROWS: usize = 8;
+/// Units a panel.
+pub(crate) const PANEL: usize = 4 * VECTORS;
+/// Inputs that pass a panel at a time when there are several tiles: 98 KB of the panel, which stay in the second-level
+/// cache while all rows pass. Blocks for the first level, 512 inputs, are 7 % slower: the sums are stored more often.
+const DEPTH: usize = 2048;
 
-/// Weights of one dense layer as the kernel reads them: panels of eight units, each panel one row of eight for every
-/// input, the last panel filled up with zeros.
+/// One input's weights of a panel.
+pub(crate) type Row = [f32x4; VECTORS];
+
+/// How many vector registers the processor has: x86-64 has 16, ARM has 32. WebAssembly does not tell; a measurement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registers {
+    /// 16, or not known.
+    #[default]
+    Sixteen,
+    /// 32.
+    ThirtyTwo,
+}
+
+/// Weights of one dense layer as the kernel reads them, the last panel filled up with zeros.
 pub struct PackedDense {
-    panels: Vec<[f32x4; 2]>,
-    bias: Vec<[f32x4; 2]>,
+    panels: Vec<Row>,
+    bias: Vec<Row>,
     inputs: usize,
     units: usize,
 }
@@ -36,70 +63,160 @@ impl PackedDense {
         for panel in 0..count {
             panels.extend((0..inputs).map(|input| load(&kernel[input * units..][..units], panel)));
         }
-        let bias = (0..count).map(|panel| bias.map_or([f32x4::ZERO; 2], |bias| load(bias, panel))).collect();
+        let none = [f32x4::ZERO; VECTORS];
+        let bias = (0..count).map(|panel| bias.map_or(none, |bias| load(bias, panel))).collect();
         Ok(Self { panels, bias, inputs, units })
     }
 
     /// `output = activation(input · kernel + bias)`, any number of rows.
-    pub fn run(&self, input: &[f32], output: &mut [f32], activation: Elementwise) {
+    pub fn run(&self, input: &[f32], output: &mut [f32], activation: Elementwise, registers: Registers) {
         if self.inputs == 0 {
             return;
         }
-        // Panels outside, rows inside: a panel stays in the first-level cache while all rows of the block pass it.
-        for (index, (panel, bias)) in self.panels.chunks_exact(self.inputs).zip(&self.bias).enumerate() {
-            let first = index * PANEL;
-            let width = PANEL.min(self.units - first);
-            let mut store = |row: usize, sums: [f32x4; 2]| {
-                let out = &mut output[row * self.units + first..][..width];
-                let sums: [f32; PANEL] = bytemuck::cast(sums);
-                out.copy_from_slice(&sums[..width]);
-                activation.apply(out);
-            };
-            let mut blocks = input.chunks_exact(ROWS * self.inputs);
-            let mut row = 0;
-            for block in &mut blocks {
-                for sums in product4(block, panel, *bias) {
-                    store(row, sums);
-                    row += 1;
-                }
+        let rows = input.len() / self.inputs;
+        let tile_rows = if registers == Registers::ThirtyTwo { MANY_ROWS } else { ROWS };
+        // A single tile reads each weight once, and so all of a panel at a time.
+        let depth = if rows <= tile_rows { self.inputs } else { DEPTH };
+        for start in (0..self.inputs).step_by(depth) {
+            let depth = depth.min(self.inputs - start);
+            let last = start + depth == self.inputs;
+            for (index, (panel, bias)) in self.panels.chunks_exact(self.inputs).zip(&self.bias).enumerate() {
+                let mut tiles = Tiles {
+                    input,
+                    inputs: self.inputs,
+                    start,
+                    weights: &panel[start..][..depth],
+                    first: (start == 0).then_some(bias),
+                    relu: last && activation == Elementwise::RELU,
+                    output: &mut *output,
+                    units: self.units,
+                    unit: index * PANEL,
+                };
+                tiles.run(rows, registers);
             }
-            for x in blocks.remainder().chunks_exact(self.inputs) {
-                store(row, product1(x, panel, *bias));
-                row += 1;
+        }
+        if activation != Elementwise::RELU {
+            activation.apply(output);
+        }
+    }
+}
+
+/// All tiles of one panel and some of its inputs.
+struct Tiles<'a> {
+    input: &'a [f32],
+    inputs: usize,
+    /// The first input.
+    start: usize,
+    /// A row for each input from there on.
+    weights: &'a [Row],
+    /// What the sums begin with, where they do not go on from the output.
+    first: Option<&'a Row>,
+    /// Whether the sums are done, and their activation is this one.
+    relu: bool,
+    output: &'a mut [f32],
+    units: usize,
+    /// The panel's first unit.
+    unit: usize,
+}
+
+impl Tiles<'_> {
+    fn run(&mut self, rows: usize, registers: Registers) {
+        let mut row = 0;
+        if registers == Registers::ThirtyTwo {
+            while rows - row >= MANY_ROWS {
+                self.tile::<MANY_ROWS, 1>(row);
+                row += MANY_ROWS;
+            }
+        }
+        while rows - row >= ROWS {
+            self.tile::<ROWS, 1>(row);
+            row += ROWS;
+        }
+        // Fewer rows have fewer sums than the multiplier could work on at once: these take two or four inputs at a time.
+        if rows - row >= 2 {
+            self.tile::<2, 2>(row);
+            row += 2;
+        }
+        if rows > row {
+            self.tile::<1, 4>(row);
+        }
+    }
+
+    /// One tile, `AT_ONCE` inputs at a time, each with its own sums.
+    #[inline(always)]
+    fn tile<const ROWS: usize, const AT_ONCE: usize>(&mut self, row: usize) {
+        let width = PANEL.min(self.units - self.unit);
+        let x: [&[f32]; ROWS] = std::array::from_fn(|i| {
+            &self.input[(row + i) * self.inputs + self.start..][..self.weights.len()]
+        });
+        let mut sums = [[[f32x4::ZERO; VECTORS]; ROWS]; AT_ONCE];
+        for (i, sums) in sums[0].iter_mut().enumerate() {
+            *sums = match self.first {
+                Some(bias) => *bias,
+                None => load(&self.output[(row + i) * self.units + self.unit..][..width], 0),
+            };
+        }
+        products(&x, self.weights, &mut sums);
+        for i in 0..ROWS {
+            let mut total = sums[0][i];
+            for sums in &sums[1..] {
+                total.iter_mut().zip(&sums[i]).for_each(|(total, sum)| *total += *sum);
+            }
+            if self.relu {
+                total = total.map(|y| select(y.simd_lt(f32x4::ZERO), f32x4::ZERO, y));
+            }
+            let out = &mut self.output[(row + i) * self.units + self.unit..][..width];
+            if let Ok(out) = <&mut [f32; PANEL]>::try_from(&mut *out) {
+                *out = bytemuck::cast(total);
+            } else {
+                let values: [f32; PANEL] = bytemuck::cast(total);
+                out.copy_from_slice(&values[..width]);
             }
         }
     }
 }
 
-/// Four rows times one panel, the bias as the sums' first term.
+/// Adds the products of each of the rows with the weights. A row has as many values as there are rows of weights.
 #[inline(always)]
-fn product4(rows: &[f32], panel: &[[f32x4; 2]], bias: [f32x4; 2]) -> [[f32x4; 2]; ROWS] {
-    let (ab, cd) = rows.split_at(2 * panel.len());
-    let ((a, b), (c, d)) = (ab.split_at(panel.len()), cd.split_at(panel.len()));
-    let mut sums = [bias; ROWS];
-    // Zipped, so that no index is checked: the checks cost a third of the speed.
-    for ((((weights, a), b), c), d) in panel.iter().zip(a).zip(b).zip(c).zip(d) {
-        for (sum, &x) in sums.iter_mut().zip([a, b, c, d]) {
+fn products<const ROWS: usize, const AT_ONCE: usize>(
+    x: &[&[f32]; ROWS],
+    weights: &[Row],
+    sums: &mut [[Row; ROWS]; AT_ONCE],
+) {
+    let depth = weights.len();
+    assert!(x.iter().all(|x| x.len() == depth));
+    let mut local = *sums; // in registers
+    let mut x: [*const f32; ROWS] = x.map(<[f32]>::as_ptr);
+    let mut weights = weights.as_ptr();
+    // SAFETY: what is read are `depth` values of each row and as many rows of weights, which the assertion and the
+    // slice's length say are there. Pointers, because the checks of indices cost a third of the speed.
+    unsafe {
+        for _ in 0..depth / AT_ONCE {
+            for (at, sums) in local.iter_mut().enumerate() {
+                add(x.map(|x| *x.add(at)), &*weights.add(at), sums);
+            }
+            weights = weights.add(AT_ONCE);
+            x = x.map(|x| x.add(AT_ONCE));
+        }
+        for at in 0..depth % AT_ONCE {
+            add(x.map(|x| *x.add(at)), &*weights.add(at), &mut local[0]);
+        }
+    }
+    *sums = local;
+}
+
+#[inline(always)]
+fn add<const ROWS: usize>(x: [f32; ROWS], weights: &Row, sums: &mut [Row; ROWS]) {
+    for (sums, x) in sums.iter_mut().zip(x) {
+        let x = f32x4::splat(x);
+        for (sum, &weights) in sums.iter_mut().zip(weights) {
             *sum = multiply_add(x, weights, *sum);
         }
     }
-    sums
 }
 
-/// One row times one panel.
-#[inline(always)]
-fn product1(row: &[f32], panel: &[[f32x4; 2]], bias: [f32x4; 2]) -> [f32x4; 2] {
-    panel.iter().zip(row).fold(bias, |sum, (weights, &x)| multiply_add(x, weights, sum))
-}
-
-#[inline(always)]
-fn multiply_add(x: f32, weights: &[f32x4; 2], sum: [f32x4; 2]) -> [f32x4; 2] {
-    let x = f32x4::splat(x);
-    [sum[0] + weights[0] * x, sum[1] + weights[1] * x]
-}
-
-/// Eight values of a row from column `panel * 8` on, zeros beyond its end.
-fn load(row: &[f32], panel: usize) -> [f32x4; 2] {
+/// The values of one panel in a row, zeros beyond its end.
+pub(crate) fn load(row: &[f32], panel: usize) -> Row {
     let mut values = [0.0; PANEL];
     let rest = &row[panel * PANEL..];
     let width = rest.len().min(PANEL);

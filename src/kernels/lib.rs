@@ -1,14 +1,15 @@
 //! The inner loops of [nearside](https://docs.rs/nearside): activations and matrix products on the CPU, and copies.
 
-#![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod activation;
+mod apply;
 mod binary;
 mod bytes;
 mod dense;
+mod vector;
 
 pub use activation::{Activation, Elementwise, Rowwise};
 pub use binary::Binary;
 pub use bytes::{extend_from_le_bytes, to_le_bytes, zeroed_bytes, zeroed_floats};
-pub use dense::PackedDense;
+pub use dense::{PackedDense, Registers};

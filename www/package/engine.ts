@@ -3,7 +3,7 @@ import * as engine from '../generated/engine.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
 
-export { detect } from '../generated/engine.js';
+export { detect, wasmMemory } from '../generated/engine.js';
 export type { Engine } from '../generated/engine.js';
 
 type Formats = typeof import('./formats.js');

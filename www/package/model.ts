@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Engine, assertLive, close, guard, guardAsync, saveAs } from './engine.js';
+import { type Engine, assertLive, close, guard, guardAsync, saveAs, wasmMemory } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
@@ -74,6 +74,17 @@ interface EngineInfo {
   batched: boolean;
 }
 
+/** Where the engine reads inputs and writes outputs. */
+interface Block {
+  /** Of the inputs of all samples, for which it was made. */
+  lengths: number[];
+  samples: number;
+  /** Samples computed at once. */
+  size: number;
+  inputs: Float32Array[];
+  outputs: Float32Array[];
+}
+
 const OPTIONS = ['batchSize', 'signal', 'device'];
 
 /** A model ready to predict. Made by `load`. */
@@ -88,6 +99,7 @@ export class Model {
   readonly format: ModelFormat;
   #engine: Engine | undefined;
   #device: DeviceReport;
+  #block: Block | undefined;
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
@@ -139,7 +151,7 @@ export class Model {
   /** `predict` on the CPU, at once. */
   predictSync<Output extends ModelOutput = Tensor>(x: ModelInput): Output {
     const arrays = this.#arrays(x);
-    return this.#tensors(guard(() => this.#live().predictSync(arrays))) as Output;
+    return this.#tensors(this.#compute(arrays)) as Output;
   }
 
   /** A table of the layers, and one of the steps they were compiled to, for people. */
@@ -195,10 +207,49 @@ export class Model {
       throw new NearsideError('value', `there is no device '${String(device)}'; use 'cpu' or 'gpu'`);
     }
     // On the CPU there is nothing to wait for, and a fault reaches the guard.
-    if ((device ?? this.#device.kind) === 'cpu') return guard(() => engine.predictSync(batch));
+    if ((device ?? this.#device.kind) === 'cpu') return this.#compute(batch);
     const answer = await guardAsync(() => engine.predict(batch, device === 'gpu'));
     if (engine === this.#engine) this.#reportChanges();
     return answer;
+  }
+
+  /** The outputs of a batch, computed on the CPU. Inputs are written where it reads them, block by block. */
+  #compute(inputs: Float32Array[]): Float32Array[] {
+    const engine = this.#live();
+    return guard(() => {
+      const block = this.#reserve(engine, inputs);
+      if (block.samples === block.size) {
+        inputs.forEach((input, i) => block.inputs[i]!.set(input));
+        engine.compute(block.size);
+        return block.outputs.map((output) => output.slice());
+      }
+      const outputs = block.outputs.map((output) => new Float32Array((output.length / block.size) * block.samples));
+      for (let start = 0; start < block.samples; start += block.size) {
+        const size = Math.min(block.size, block.samples - start);
+        const part = (whole: Float32Array, of: Float32Array) => {
+          const width = of.length / block.size;
+          return whole.subarray(start * width, (start + size) * width);
+        };
+        inputs.forEach((input, i) => block.inputs[i]!.set(part(input, block.inputs[i]!)));
+        engine.compute(size);
+        outputs.forEach((output, i) => part(output, block.outputs[i]!).set(block.outputs[i]!.subarray(0, part(output, block.outputs[i]!).length)));
+      }
+      return outputs;
+    });
+  }
+
+  /** The engine's buffers for inputs of these lengths: those of the last call, if its were the same. */
+  #reserve(engine: Engine, inputs: Float32Array[]): Block {
+    const last = this.#block;
+    // Views of a memory that has grown since have lost their length.
+    if (last?.inputs[0]?.length && inputs.every(({ length }, i) => length === last.lengths[i]) && inputs.length === last.lengths.length) {
+      return last;
+    }
+    const lengths = inputs.map(({ length }) => length);
+    const [samples, size, ...addresses] = engine.reserve(Uint32Array.from(lengths)) as unknown as [number, number, ...number[]];
+    const { buffer } = wasmMemory() as WebAssembly.Memory;
+    const views = [...this.inputs, ...this.outputs].map((spec, i) => new Float32Array(buffer, addresses[i], size * width(spec)));
+    return (this.#block = { lengths, samples, size, inputs: views.slice(0, lengths.length), outputs: views.slice(lengths.length) });
   }
 
   #reportChanges(): void {

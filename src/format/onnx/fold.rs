@@ -183,7 +183,7 @@ impl Constant {
         for row in floats.chunks(width) {
             let start = out.len();
             out.resize(start + new_width, 0.0);
-            function.apply(row, out.get_mut(start..).unwrap_or_default());
+            function.value(row, out.get_mut(start..).unwrap_or_default());
         }
         Ok(Self::new(shape, Data::of_floats(out)))
     }
