@@ -42,6 +42,7 @@ writeFileSync(
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
         './engine.wasm': './engine.wasm',
+        './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
         './package.json': './package.json',
       },

@@ -7,8 +7,8 @@ const [, , file, ...patterns] = process.argv;
 binaryen.setDebugInfo(true); // keeps the names
 const module = binaryen.readBinary(readFileSync(file));
 // Those of every browser with simd128, as in `build`: with more of them, binaryen writes what Node 20 cannot read.
-const { SIMD128, BulkMemory, NontrappingFPToInt, SignExt, MutableGlobals, ReferenceTypes, Multivalue } = binaryen.Features;
-module.setFeatures(SIMD128 | BulkMemory | NontrappingFPToInt | SignExt | MutableGlobals | ReferenceTypes | Multivalue);
+const { SIMD128, RelaxedSIMD, BulkMemory, NontrappingFPToInt, SignExt, MutableGlobals, ReferenceTypes, Multivalue } = binaryen.Features;
+module.setFeatures(SIMD128 | RelaxedSIMD | BulkMemory | NontrappingFPToInt | SignExt | MutableGlobals | ReferenceTypes | Multivalue);
 for (const pattern of patterns) {
   let count = 0;
   for (let i = 0; i < module.getNumFunctions(); i++) {

@@ -463,14 +463,7 @@ impl Rowwise {
                     *y = (x - max) - log_sum;
                 }
             }
-            Self::Sparsemax => {
-                let max = row_max(row);
-                let threshold = sparsemax_threshold(row, max);
-                for (y, x) in out.iter_mut().zip(row) {
-                    let x = x - max;
-                    *y = if x <= threshold { 0.0 } else { x - threshold };
-                }
-            }
+            Self::Sparsemax => sparsemax(row, out),
             Self::Glu => {
                 let (values, gates) = row.split_at(row.len() / 2);
                 for ((y, value), gate) in out.iter_mut().zip(values).zip(gates) {
@@ -480,9 +473,7 @@ impl Rowwise {
             Self::Sum => out.fill(row_sum(row, |x| x)),
             Self::Mean => out.fill(row_sum(row, |x| x) / row.len() as f32),
             Self::Max => out.fill(row_max(row)),
-            Self::Min => {
-                out.fill(row.iter().copied().fold(f32::INFINITY, |a, b| Binary::Minimum.value(a, b)))
-            }
+            Self::Min => out.fill(row_min(row)),
             Self::Product => out.fill(row.iter().product()),
             Self::ArgMax => {
                 let max = row_max(row);
@@ -556,6 +547,20 @@ fn exponentials(row: &[f32], max: f32, out: &mut [f32]) -> f32 {
 #[inline(never)]
 fn row_max(row: &[f32]) -> f32 {
     row.iter().copied().fold(f32::NEG_INFINITY, |max, x| if x.is_nan() || x > max { x } else { max })
+}
+
+/// The smallest value, NaN if any is.
+pub(crate) fn row_min(row: &[f32]) -> f32 {
+    row.iter().copied().fold(f32::INFINITY, |a, b| Binary::Minimum.value(a, b))
+}
+
+pub(crate) fn sparsemax(row: &[f32], out: &mut [f32]) {
+    let max = row_max(row);
+    let threshold = sparsemax_threshold(row, max);
+    for (y, x) in out.iter_mut().zip(row) {
+        let x = x - max;
+        *y = if x <= threshold { 0.0 } else { x - threshold };
+    }
 }
 
 /// The τ for which the positive parts of `row − max − τ` sum to 1, by Michelot's algorithm (1986): take the mean excess

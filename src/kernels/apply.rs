@@ -2,7 +2,7 @@
 
 use crate::{
     Binary, Elementwise, Rowwise,
-    activation::{SELU_ALPHA, SELU_SCALE},
+    activation::{SELU_ALPHA, SELU_SCALE, row_min, sparsemax},
     vector::{clamp, erf, exponential, ln, multiply_add, round, select},
 };
 use wide::f32x4;
@@ -178,7 +178,9 @@ impl Rowwise {
                 let sum = row_sum(row, 0.0, true);
                 scaled(row, 0.0, if sum < epsilon { epsilon } else { sum }.sqrt(), out);
             }
-            Self::Sparsemax | Self::Min | Self::Product => self.value(row, out),
+            Self::Sparsemax => sparsemax(row, out),
+            Self::Min => out.fill(row_min(row)),
+            Self::Product => out.fill(row.iter().product()),
         }
     }
 }

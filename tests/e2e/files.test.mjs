@@ -38,7 +38,7 @@ inBrowser('a model in several files', { webgpu: false }, (context) => {
     page.requests.length = 0;
     const { distance } = await page.evaluate(() => check('tfjs/chain/model.json', 'tfjs/chain.io.npz'));
     assert.ok(distance <= TOLERANCE, `${distance}`);
-    const expected = ['engine.wasm', 'formats.js', 'formats.wasm', 'tfjs/chain.io.npz', 'tfjs/chain/model.json', ...SHARDS.map((name) => `tfjs/chain/${name}`)];
+    const expected = ['engine-relaxed.wasm', 'formats.js', 'formats.wasm', 'tfjs/chain.io.npz', 'tfjs/chain/model.json', ...SHARDS.map((name) => `tfjs/chain/${name}`)];
     assert.deepEqual(page.requests.sort(), expected.sort());
     await page.close();
   });

@@ -56,7 +56,7 @@ inBrowser('without WebGPU', { webgpu: false }, (context) => {
     const device = await context.page.evaluate(async () => (await load('dress.h5')).device);
     assert.equal(device.kind, 'cpu');
     assert.match(device.reason, /no adapter|no WebGPU/);
-    assert.equal(device.simd, 'simd128');
+    assert.equal(device.simd, 'relaxed-simd');
     assert.ok(!('adapter' in device));
   });
 

@@ -77,7 +77,7 @@ inBrowser('the page without a GPU', { webgpu: false, folders: ['target/site'] },
     await page.locator('#device-gpu:disabled').waitFor();
     const said = await page.innerText('#device');
     assert.match(said, /no adapter|no WebGPU/);
-    assert.match(said, /CPU, WebAssembly with simd128/);
+    assert.match(said, /CPU, WebAssembly with relaxed-simd/);
   });
 
   test('can be looked at', async (t) => {

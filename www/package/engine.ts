@@ -1,4 +1,4 @@
-/** The two WebAssembly modules: when they are fetched, and what happens when one fails. */
+/** The WebAssembly modules: which is taken, when they are fetched, and what happens when one fails. */
 import * as engine from '../generated/engine.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
@@ -18,9 +18,19 @@ const inFlight = new Set<(fault: NearsideError) => void>();
 
 /** Fetches the engine, once. */
 export function startEngine(): Promise<void> {
-  started ??= readModule('engine.wasm', new URL('./engine.wasm', import.meta.url)).then((module) => instantiate(engine.default, module));
+  started ??= readEngine().then((module) => instantiate(engine.default, module));
   started.catch(() => (started = undefined)); // so that the next call tries again
   return started;
+}
+
+/** The smallest module with an instruction of relaxed SIMD: `i8x16.relaxed_swizzle` of two constants. */
+// prettier-ignore
+const RELAXED = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11);
+
+/** The engine's build for this browser: relaxed SIMD has the multiplication and addition in one that processors have. */
+function readEngine(): Promise<Module> {
+  if (WebAssembly.validate(RELAXED)) return readModule('engine-relaxed.wasm', new URL('./engine-relaxed.wasm', import.meta.url));
+  return readModule('engine.wasm', new URL('./engine.wasm', import.meta.url));
 }
 
 /** Opens a session. */

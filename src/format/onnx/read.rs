@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     fn model(&self) -> Result<Model> {
         // Each weight may be read, turned and scaled a few times, and each value of a small file be repeated.
         let outside: usize = self.files.iter().map(|(_, bytes)| bytes.len()).sum();
-        let budget = self.file.length.saturating_add(outside).saturating_mul(16).saturating_add(1 << 21);
+        let budget = self.file.length.saturating_add(outside).saturating_mul(16).saturating_add(1 << 19);
         let mut graph = Graph::new(self.files, &self.file.names, budget);
         (graph.batched, graph.single) = (self.batched, self.batched && self.single);
         let mut values = vec![None; self.file.count()];
