@@ -39,7 +39,7 @@ mod wasm;
 pub use error::{Context, Error, ErrorKind, Result};
 pub use layer::{Layer, LayerKind};
 pub use model::{Model, Node};
-pub use nearside_kernels::{Activation, Binary, Elementwise, Rowwise};
+pub use nearside_kernels::{Activation, Binary, Dtype, Elementwise, Rowwise};
 #[cfg(feature = "engine")]
 pub use plan::{Classes, Kernel, Plan, Port, Source, Step};
 #[cfg(feature = "engine")]

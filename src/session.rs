@@ -1,7 +1,7 @@
 //! A model ready to predict: its plan, and the executors that run it.
 
 use crate::{
-    Error, Model, Plan, Result,
+    Dtype, Error, Model, Plan, Result,
     backend::{Device, DeviceKind, DeviceReport, prepare_gpu},
     cpu::CpuExecutor,
     format::container,
@@ -41,18 +41,19 @@ impl Session {
     /// # Errors
     /// As [`Plan::compile`]; `Device` when the GPU was asked for by name and is not to be had.
     pub async fn open(model: Model, device: Device) -> Result<Self> {
-        let session = Self::from_model(model)?;
+        let session = Self::from_model(model, Dtype::F32)?;
         session.choose(device).await?;
         Ok(session)
     }
 
-    /// Puts a model on the CPU.
+    /// Puts a model on the CPU, where the weights of its dense layers are kept in a type. What that costs is in the
+    /// [`summary`](Self::summary).
     ///
     /// # Errors
     /// As [`Plan::compile`].
-    pub fn from_model(model: Model) -> Result<Self> {
+    pub fn from_model(model: Model, dtype: Dtype) -> Result<Self> {
         let plan = Plan::compile(&model)?;
-        let cpu = CpuExecutor::prepare(&model, &plan)?;
+        let cpu = CpuExecutor::prepare(&model, &plan, dtype)?;
         Ok(Self {
             model,
             plan,
@@ -96,7 +97,11 @@ impl Session {
     /// # Errors
     /// As [`Model::shapes`].
     pub fn summary(&self) -> Result<String> {
-        Ok(format!("{}\n\n{}", self.model.summary()?, self.plan.summary(&self.model).trim_end()))
+        Ok(format!(
+            "{}\n\n{}",
+            self.model.summary()?,
+            self.plan.summary(&self.model, &self.cpu.borrow().notes()).trim_end()
+        ))
     }
 
     /// The device that answers when none is named.

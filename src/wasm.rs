@@ -42,7 +42,7 @@ pub fn convert(
 pub fn save(container: &Uint8Array, format: String, dtype: String) -> JsResult<Uint8Array> {
     let write = || {
         let (output, dtype) =
-            (format::Output::from_name(&format)?, format::container::Dtype::from_name(&dtype)?);
+            (format::Output::from_name(&format)?, format::container::dtype_from_name(&dtype)?);
         let model = format::container::read(&copy_bytes(container)?)?;
         format::write(&model, output, dtype)
     };
@@ -79,13 +79,18 @@ mod engine {
 
     #[wasm_bindgen]
     impl Engine {
-        /// Reads a container, and makes its model ready on the CPU.
+        /// Reads a container, and makes its model ready on the CPU, with weights kept in a type: that of the file
+        /// unless one is given.
         #[wasm_bindgen(constructor)]
-        pub fn new(container: &Uint8Array) -> JsResult<Engine> {
-            let bytes = copy_bytes(container).map_err(to_js_error)?;
-            let model = format::container::read(&bytes).map_err(to_js_error)?;
-            drop(bytes);
-            Ok(Self(Rc::new(Session::from_model(model).map_err(to_js_error)?)))
+        pub fn new(container: &Uint8Array, dtype: Option<String>) -> JsResult<Engine> {
+            let open = || {
+                let bytes = copy_bytes(container)?;
+                let (model, own) = format::container::read_with_dtype(&bytes)?;
+                drop(bytes);
+                let dtype = dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?;
+                Ok(Self(Rc::new(Session::from_model(model, dtype)?)))
+            };
+            open().map_err(to_js_error)
         }
 
         /// Changes the device that answers when none is named: `auto`, `cpu` or `gpu`.

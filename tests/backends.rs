@@ -124,3 +124,18 @@ fn folded_plans() {
 fn large_offsets() {
     on_every_backend(suite::graphs::large_offsets);
 }
+
+#[test]
+fn products_of_small_weights() {
+    suite::small::products_of_small_weights();
+}
+
+#[test]
+fn inputs_that_are_not_finite_stay_so() {
+    suite::small::inputs_that_are_not_finite_stay_so();
+}
+
+#[test]
+fn weights_beyond_a_type_are_kept_as_floats() {
+    suite::small::weights_beyond_a_type_are_kept_as_floats();
+}

@@ -13,7 +13,7 @@ mod zip;
 
 use damage::Random;
 use nearside::{
-    Session,
+    Dtype, Session,
     format::{self, container},
 };
 use peak_alloc::PeakAlloc;
@@ -138,7 +138,7 @@ impl Case {
         let written = container::write(&model).expect("what was read can be written");
         let again = container::read(&written).expect("what was written can be read");
         assert_eq!(container::write(&again).unwrap(), written);
-        let _ = bounded(written.len(), || Session::from_model(again));
+        let _ = bounded(written.len(), || Session::from_model(again, Dtype::F32));
         true
     }
 }
@@ -223,7 +223,7 @@ fn rewritten(output: format::Output) -> Vec<(String, Case)> {
     for (name, case) in cases(|name| name.ends_with(".h5"), none) {
         let Ok(model) = format::read(&case.files[0].1) else { continue };
         // Keras has no layer for some of what its own become.
-        let Ok(file) = format::write(&model, output, container::Dtype::F32) else { continue };
+        let Ok(file) = format::write(&model, output, Dtype::F32) else { continue };
         models.push((name, Case { files: vec![("model".to_string(), file)], config: None }));
     }
     models

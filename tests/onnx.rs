@@ -8,14 +8,10 @@ mod zoo;
 
 use archive::{Case, bytes, cases};
 use nearside::{
-    Error, ErrorKind, Model, Plan, Port, Result,
+    Dtype, Error, ErrorKind, Model, Plan, Port, Result,
     backend::{DeviceKind, prepare_gpu},
     cpu::{CpuExecutor, scalar},
-    format::{
-        self,
-        container::{self, Dtype},
-        onnx,
-    },
+    format::{self, container, onnx},
 };
 use std::panic::catch_unwind;
 
@@ -26,7 +22,7 @@ fn answers(model: &Model, plan: &Plan, inputs: &[&[f32]]) -> Result<[Vec<Vec<f32
         _ => 1,
     };
     let scalar = scalar::run(plan, inputs, rows)?;
-    let cpu = CpuExecutor::prepare(model, plan)?.run(inputs, rows)?;
+    let cpu = CpuExecutor::prepare(model, plan, Dtype::F32)?.run(inputs, rows)?;
     let gpu = pollster::block_on(async { prepare_gpu(model, plan).await?.run(inputs, rows).await })?;
     Ok([scalar, cpu, gpu])
 }

@@ -4,8 +4,8 @@
 mod zoo;
 
 use nearside::{
-    Activation, Elementwise, Error, ErrorKind, Layer, LayerKind, Model, Plan, Port, Session, Tensor,
-    format::{self, Output, container::Dtype},
+    Activation, Dtype, Elementwise, Error, ErrorKind, Layer, LayerKind, Model, Plan, Port, Session, Tensor,
+    format::{self, Output},
 };
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use zoo::Case;
 
 fn predict(model: Model, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, Error> {
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-    Session::from_model(model)?.predict_sync(&inputs)
+    Session::from_model(model, Dtype::F32)?.predict_sync(&inputs)
 }
 
 fn read(bytes: &[u8], format: Output) -> Result<Model, Error> {

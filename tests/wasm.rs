@@ -74,6 +74,13 @@ async fn graphs_of_joins_moves_and_look_ups() {
 }
 
 #[wasm_bindgen_test]
+fn weights_that_are_kept_small() {
+    suite::small::products_of_small_weights();
+    suite::small::inputs_that_are_not_finite_stay_so();
+    suite::small::weights_beyond_a_type_are_kept_as_floats();
+}
+
+#[wasm_bindgen_test]
 async fn what_only_a_gpu_executor_has() {
     suite::gpu::check_all(&open().await).await;
 }

@@ -4,7 +4,7 @@
 pub mod scalar;
 
 use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, tensor::zeroed};
-use nearside_kernels::PackedDense;
+use nearside_kernels::{Dtype, PackedDense, Registers, Scratch};
 
 /// The vector instructions this build was compiled for.
 pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
@@ -35,19 +35,20 @@ pub struct CpuExecutor {
     slots: Vec<Vec<f32>>,
     capacity: usize,
     block_samples: usize,
+    scratch: Scratch,
 }
 
 impl CpuExecutor {
-    /// Packs the weights of a plan.
+    /// Packs the weights of a plan, and keeps those of dense layers in a type.
     ///
     /// # Errors
     /// `Memory` when there is none left.
-    pub fn prepare(model: &Model, plan: &Plan) -> Result<Self> {
+    pub fn prepare(model: &Model, plan: &Plan, dtype: Dtype) -> Result<Self> {
         let pack = |step: &Step| {
             let Kernel::Dense { kernel, bias, .. } = step.kernel else { return Ok(None) };
             let kernel = plan.weights[kernel].data();
             let bias = bias.map(|bias| plan.weights[bias].data());
-            let packed = PackedDense::new(kernel, bias, step.input_width, step.output_width);
+            let packed = PackedDense::new(kernel, bias, step.input_width, step.output_width, dtype);
             packed.map(Some).map_err(|_| {
                 let megabytes = kernel.len() / 250_000 + 1;
                 let message = format!("{megabytes} MB for the packed weights could not be allocated");
@@ -58,7 +59,31 @@ impl CpuExecutor {
         let widest = plan.slots.iter().copied().max().unwrap_or(1).max(1);
         let block_samples = (BLOCK_VALUES / widest).clamp(*BLOCK_SAMPLES.start(), *BLOCK_SAMPLES.end());
         let slots = vec![Vec::new(); plan.slots.len()];
-        Ok(Self { plan: plan.clone(), weights, slots, capacity: 0, block_samples })
+        Ok(Self {
+            plan: plan.clone(),
+            weights,
+            slots,
+            capacity: 0,
+            block_samples,
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// For each step, how its weights are kept and how far that is from what they were, unless they are as they were.
+    pub fn notes(&self) -> Vec<String> {
+        let note = |(step, packed): (&Step, &Option<PackedDense>)| {
+            let (Kernel::Dense { kernel, .. }, Some(packed)) = (step.kernel, packed) else {
+                return String::new();
+            };
+            let dtype = match packed.dtype() {
+                Dtype::F32 => return String::new(),
+                Dtype::F16 => "f16",
+                Dtype::Int8 => "int8",
+            };
+            let parts = (packed.error(self.plan.weights[kernel].data()) * 1e5).round() as u32;
+            format!(", {dtype} ± {}.{:03} %", parts / 1000, parts % 1000)
+        };
+        self.plan.steps.iter().zip(&self.weights).map(note).collect()
     }
 
     /// Makes room for a block of so many samples, or as many of them as are computed at once, whose number it gives.
@@ -104,7 +129,7 @@ impl CpuExecutor {
         for (step, weights) in self.plan.steps.iter().zip(&self.weights) {
             let mut output = std::mem::take(&mut self.slots[step.output]);
             let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
-            reader.run(step, weights.as_ref(), &mut output);
+            reader.run(step, weights.as_ref(), &mut output, &mut self.scratch);
             self.slots[step.output] = output;
         }
         Ok(())
@@ -197,14 +222,14 @@ impl Reader<'_> {
         }
     }
 
-    fn run(&self, step: &Step, packed: Option<&PackedDense>, output: &mut [f32]) {
+    fn run(&self, step: &Step, packed: Option<&PackedDense>, output: &mut [f32], scratch: &mut Scratch) {
         let Step { rows, input_width, output_width, .. } = *step;
         let input = self.values(step.input, rows * input_width);
         let output = &mut output[..self.samples * rows * output_width];
         let outputs = output.chunks_exact_mut(output_width);
         match step.kernel {
             Kernel::Dense { activation, .. } => match packed {
-                Some(packed) => packed.run(input, output, activation, nearside_kernels::Registers::default()),
+                Some(packed) => packed.run(input, output, activation, Registers::default(), scratch),
                 None => unreachable!("prepare packed the weights of every dense step"),
             },
             Kernel::Activate(function) => {

@@ -15,7 +15,7 @@ use super::{
     safetensors,
 };
 use crate::{
-    Activation, Binary, Error, Layer, LayerKind, Model, Node, Result, Tensor,
+    Activation, Binary, Dtype, Error, Layer, LayerKind, Model, Node, Result, Tensor,
     layer::{Encoding, Noise},
 };
 
@@ -40,6 +40,14 @@ pub fn is_container(start: &[u8]) -> bool {
 /// `Format` for damaged bytes or an architecture that is not one, `Unsupported` for one of a later version, `Shape`
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
+    Ok(read_with_dtype(bytes)?.0)
+}
+
+/// [`read`], and the smallest type that the file keeps weights in.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_dtype(bytes: &[u8]) -> Result<(Model, Dtype)> {
     let mut file = safetensors::File::read(bytes)?;
     let Some(Value::String(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
@@ -53,7 +61,7 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
         return Err(Error::format("no layer has this tensor").tensor(name).offset(8));
     }
     model.shapes()?;
-    Ok(model)
+    Ok((model, file.dtype))
 }
 
 fn model(architecture: Value, file: &mut safetensors::File) -> Result<Model> {
@@ -213,31 +221,18 @@ fn activation(value: Value) -> Result<Activation> {
 
 const EPSILON: &str = "epsilon";
 
-/// How a file keeps the weights that make up its size, the kernels of [`LayerKind::Dense`] and the tables of
-/// [`LayerKind::Embedding`]. All others stay as they are: statistics leave the range of 16 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dtype {
-    /// 32-bit floats, as they are.
-    #[default]
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// 8-bit whole numbers, symmetric, with a factor for each position of the last axis.
-    Int8,
-}
-
-impl Dtype {
-    /// The type of that name in JavaScript.
-    ///
-    /// # Errors
-    /// `Value` for any other name.
-    pub fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
-            "int8" => Ok(Self::Int8),
-            _ => Err(Error::value(format!("there is no dtype '{name}'; use 'f32', 'f16' or 'int8'"))),
-        }
+/// The type of that name in JavaScript. In files it is that of the weights that make up their size, the kernels of
+/// [`LayerKind::Dense`] and the tables of [`LayerKind::Embedding`]; all others stay as they are: statistics leave the
+/// range of 16 bits.
+///
+/// # Errors
+/// `Value` for any other name.
+pub fn dtype_from_name(name: &str) -> Result<Dtype> {
+    match name {
+        "f32" => Ok(Dtype::F32),
+        "f16" => Ok(Dtype::F16),
+        "int8" => Ok(Dtype::Int8),
+        _ => Err(Error::value(format!("there is no dtype '{name}'; use 'f32', 'f16' or 'int8'"))),
     }
 }
 

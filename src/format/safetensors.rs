@@ -5,7 +5,7 @@
 
 use super::json::{Object, Value};
 use crate::{
-    Error, Result, Tensor,
+    Dtype, Error, Result, Tensor,
     model::sorted,
     tensor::{element_count, reserve},
 };
@@ -19,6 +19,8 @@ const METADATA: &str = "__metadata__";
 pub struct File<'a> {
     /// Free text under free keys.
     pub metadata: Object,
+    /// The smallest type of the tensors that were taken.
+    pub dtype: Dtype,
     /// The header's entries in the order of their names, but for those taken.
     entries: Vec<(String, Option<Entry>)>,
     data: &'a [u8],
@@ -71,7 +73,7 @@ impl<'a> File<'a> {
             let message = format!("{} bytes follow the last tensor", data.len() - position);
             return Err(Error::format(message).offset((8 + length + position) as u64));
         }
-        Ok(Self { metadata, entries, data })
+        Ok(Self { metadata, dtype: Dtype::F32, entries, data })
     }
 
     /// Takes out a tensor that must be there, as f32 whatever its type. Whole numbers are taken times the tensor
@@ -99,6 +101,11 @@ impl<'a> File<'a> {
         if count.checked_mul(width) != Some(bytes.len()) {
             let message = format!("shape {shape:?} does not fit its {} bytes", end - start);
             return Err(Error::format(message).tensor(name));
+        }
+        match width {
+            1 => self.dtype = Dtype::Int8,
+            2 if self.dtype == Dtype::F32 => self.dtype = Dtype::F16,
+            _ => {}
         }
         let mut data = reserve(count).map_err(|error| error.tensor(name))?;
         match width {

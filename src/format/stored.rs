@@ -1,7 +1,6 @@
 //! Weights in the types that files keep them in.
 
-use super::container::Dtype;
-use crate::{Error, Layer, LayerKind, Model, Result, Tensor, tensor::reserve};
+use crate::{Dtype, Error, Layer, LayerKind, Model, Result, Tensor, tensor::reserve};
 use std::borrow::Cow;
 
 /// The weights of a layer under one name, ready to be written.

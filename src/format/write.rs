@@ -1,10 +1,7 @@
 //! Saving a model in the formats of others.
 
-use super::{
-    container::{self, Dtype},
-    keras, onnx,
-};
-use crate::{Error, Model, Result};
+use super::{container, keras, onnx};
+use crate::{Dtype, Error, Model, Result};
 
 /// The formats that a model can be saved in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

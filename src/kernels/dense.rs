@@ -5,7 +5,10 @@
 //! each product; how many fit depends on the processor's registers, see [`Registers`].
 
 use crate::{
-    Elementwise,
+    Dtype, Elementwise,
+    small::{
+        Halves, Pair, multiply_halves, quantize, scale_of, sums, to_halves, to_pair, widen_halves, widen_pair,
+    },
     vector::{multiply_add, select},
 };
 use std::collections::TryReserveError;
@@ -40,14 +43,37 @@ pub enum Registers {
 
 /// Weights of one dense layer as the kernel reads them, the last panel filled up with zeros.
 pub struct PackedDense {
-    panels: Vec<Row>,
+    weights: Weights,
     bias: Vec<Row>,
     inputs: usize,
     units: usize,
 }
 
+/// Panels, one behind the other.
+enum Weights {
+    F32(Vec<Row>),
+    F16(Vec<Halves>),
+    /// Of two inputs each, with the factors of each panel's units.
+    Int8(Vec<Pair>, Vec<Row>),
+}
+
+/// What a product needs besides, kept from one to the next.
+#[derive(Default)]
+pub struct Scratch {
+    /// Weights of a panel as floats.
+    weights: Vec<Row>,
+    /// Rows of inputs as whole numbers.
+    inputs: Vec<[i16; 2]>,
+}
+
+/// Rows up to which small weights are multiplied as they are: for more, a panel is widened once for all of them.
+const FEW: usize = 4;
+/// Inputs whose weights are widened at a time for few rows: they stay in the first-level cache.
+const WIDENED: usize = 256;
+
 impl PackedDense {
-    /// Packs a kernel of shape (inputs, units), row-major, and its bias.
+    /// Packs a kernel of shape (inputs, units), row-major, and its bias. Weights that the type cannot hold, those that
+    /// are not finite or for F16 beyond 65504, make it F32.
     ///
     /// # Errors
     /// When the packed copy cannot be allocated.
@@ -56,38 +82,130 @@ impl PackedDense {
         bias: Option<&[f32]>,
         inputs: usize,
         units: usize,
+        dtype: Dtype,
     ) -> Result<Self, TryReserveError> {
         let count = units.div_ceil(PANEL);
-        let mut panels = Vec::new();
-        panels.try_reserve_exact(count * inputs)?;
-        for panel in 0..count {
-            panels.extend((0..inputs).map(|input| load(&kernel[input * units..][..units], panel)));
-        }
+        let row = |panel: usize, input: usize| match input < inputs {
+            true => load(&kernel[input * units..][..units], panel),
+            false => [f32x4::ZERO; VECTORS],
+        };
         let none = [f32x4::ZERO; VECTORS];
         let bias = (0..count).map(|panel| bias.map_or(none, |bias| load(bias, panel))).collect();
-        Ok(Self { panels, bias, inputs, units })
+        let small = match dtype {
+            Dtype::F32 => None,
+            Dtype::F16 => {
+                let mut halves = Vec::new();
+                halves.try_reserve_exact(count * inputs)?;
+                let mut places = (0..count).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
+                let fit = places
+                    .all(|(panel, input)| to_halves(row(panel, input)).map(|row| halves.push(row)).is_some());
+                fit.then_some(Weights::F16(halves))
+            }
+            Dtype::Int8 => {
+                let scales: Option<Vec<Row>> =
+                    (0..count).map(|panel| scale_of(kernel, units, panel)).collect();
+                let mut pairs = Vec::new();
+                pairs.try_reserve_exact(count * inputs.div_ceil(2))?;
+                for (panel, scale) in scales.iter().flatten().enumerate() {
+                    let of = |input| to_pair(row(panel, input), row(panel, input + 1), scale);
+                    pairs.extend((0..inputs).step_by(2).map(of));
+                }
+                scales.map(|scales| Weights::Int8(pairs, scales))
+            }
+        };
+        let weights = match small {
+            Some(weights) => weights,
+            None => {
+                let mut panels = Vec::new();
+                panels.try_reserve_exact(count * inputs)?;
+                for panel in 0..count {
+                    panels.extend((0..inputs).map(|input| row(panel, input)));
+                }
+                Weights::F32(panels)
+            }
+        };
+        Ok(Self { weights, bias, inputs, units })
+    }
+
+    /// How the weights are kept.
+    pub fn dtype(&self) -> Dtype {
+        match self.weights {
+            Weights::F32(_) => Dtype::F32,
+            Weights::F16(_) => Dtype::F16,
+            Weights::Int8(..) => Dtype::Int8,
+        }
+    }
+
+    /// How far the weights are from the kernel they were packed from: the root of the mean square of the differences, in
+    /// proportion to that of the kernel. For inputs without a pattern it is also the outputs' error.
+    pub fn error(&self, kernel: &[f32]) -> f64 {
+        let (mut difference, mut size) = (0.0, 0.0);
+        let mut widened = Vec::new();
+        for panel in 0..self.bias.len() {
+            let weights = self.panel(panel, 0, self.inputs, &mut widened);
+            let width = PANEL.min(self.units - panel * PANEL);
+            for (row, kernel) in weights.iter().zip(kernel.chunks_exact(self.units)) {
+                let row: [f32; PANEL] = bytemuck::cast(*row);
+                for (&got, &want) in row.iter().zip(&kernel[panel * PANEL..][..width]) {
+                    difference += f64::from(got - want).powi(2);
+                    size += f64::from(want).powi(2);
+                }
+            }
+        }
+        if size > 0.0 { (difference / size).sqrt() } else { 0.0 }
     }
 
     /// `output = activation(input · kernel + bias)`, any number of rows.
-    pub fn run(&self, input: &[f32], output: &mut [f32], activation: Elementwise, registers: Registers) {
+    pub fn run(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        activation: Elementwise,
+        registers: Registers,
+        scratch: &mut Scratch,
+    ) {
         if self.inputs == 0 {
             return;
         }
         let rows = input.len() / self.inputs;
+        let done = rows <= FEW && self.multiply_small(input, output, &mut scratch.inputs);
+        if !done {
+            self.multiply(input, output, activation == Elementwise::RELU, registers, &mut scratch.weights);
+            if activation == Elementwise::RELU {
+                return;
+            }
+        }
+        activation.apply(output);
+    }
+
+    /// The product and its bias, and `relu` of it.
+    fn multiply(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        relu: bool,
+        registers: Registers,
+        widened: &mut Vec<Row>,
+    ) {
+        let rows = input.len() / self.inputs;
         let tile_rows = if registers == Registers::ThirtyTwo { MANY_ROWS } else { ROWS };
-        // A single tile reads each weight once, and so all of a panel at a time.
-        let depth = if rows <= tile_rows { self.inputs } else { DEPTH };
+        let depth = match self.weights {
+            // A single tile reads each weight once, and so all of a panel at a time.
+            Weights::F32(_) if rows <= tile_rows => self.inputs,
+            Weights::F16(_) | Weights::Int8(..) if rows <= FEW => WIDENED,
+            _ => DEPTH,
+        };
         for start in (0..self.inputs).step_by(depth) {
             let depth = depth.min(self.inputs - start);
             let last = start + depth == self.inputs;
-            for (index, (panel, bias)) in self.panels.chunks_exact(self.inputs).zip(&self.bias).enumerate() {
+            for (index, bias) in self.bias.iter().enumerate() {
                 let mut tiles = Tiles {
                     input,
                     inputs: self.inputs,
                     start,
-                    weights: &panel[start..][..depth],
+                    weights: self.panel(index, start, depth, widened),
                     first: (start == 0).then_some(bias),
-                    relu: last && activation == Elementwise::RELU,
+                    relu: last && relu,
                     output: &mut *output,
                     units: self.units,
                     unit: index * PANEL,
@@ -95,9 +213,55 @@ impl PackedDense {
                 tiles.run(rows, registers);
             }
         }
-        if activation != Elementwise::RELU {
-            activation.apply(output);
+    }
+
+    /// Weights of a panel from an even input on, as floats.
+    fn panel<'a>(&'a self, panel: usize, start: usize, depth: usize, widened: &'a mut Vec<Row>) -> &'a [Row] {
+        widened.clear();
+        match &self.weights {
+            Weights::F32(panels) => return &panels[panel * self.inputs + start..][..depth],
+            Weights::F16(halves) => {
+                widened.extend(halves[panel * self.inputs + start..][..depth].iter().map(widen_halves));
+            }
+            Weights::Int8(pairs, scales) => {
+                let pairs = &pairs[panel * self.inputs.div_ceil(2) + start / 2..][..depth.div_ceil(2)];
+                widened.extend(pairs.iter().flat_map(|pair| widen_pair(pair, &scales[panel])));
+            }
         }
+        &widened[..depth]
+    }
+
+    /// The product for a few rows by small weights as they are, where that is the faster way: false, and nothing of use
+    /// done, where it is not, or the inputs cannot be whole numbers.
+    fn multiply_small(&self, input: &[f32], output: &mut [f32], whole: &mut Vec<[i16; 2]>) -> bool {
+        for (row, output) in input.chunks_exact(self.inputs).zip(output.chunks_exact_mut(self.units)) {
+            let scale = match &self.weights {
+                Weights::Int8(..) => quantize(row, whole),
+                // Each row widens all weights.
+                Weights::F16(_) => (input.len() <= 2 * self.inputs).then_some(1.0),
+                Weights::F32(_) => None,
+            };
+            let Some(scale) = scale else { return false };
+            for (panel, output) in output.chunks_mut(PANEL).enumerate() {
+                let values = match &self.weights {
+                    Weights::F32(_) => return false,
+                    Weights::F16(halves) => {
+                        multiply_halves(row, &halves[panel * self.inputs..][..self.inputs], &self.bias[panel])
+                    }
+                    Weights::Int8(pairs, scales) => {
+                        let length = self.inputs.div_ceil(2);
+                        let sums = sums(whole, &pairs[panel * length..][..length]);
+                        std::array::from_fn(|i| {
+                            let scale = scales[panel][i] * f32x4::splat(scale);
+                            multiply_add(f32x4::from_i32x4(sums[i]), scale, self.bias[panel][i])
+                        })
+                    }
+                };
+                let values: [f32; PANEL] = bytemuck::cast(values);
+                output.copy_from_slice(&values[..output.len()]);
+            }
+        }
+        true
     }
 }
 

@@ -7,9 +7,11 @@ mod apply;
 mod binary;
 mod bytes;
 mod dense;
+mod small;
 mod vector;
 
 pub use activation::{Activation, Elementwise, Rowwise};
 pub use binary::Binary;
 pub use bytes::{extend_from_le_bytes, to_le_bytes, zeroed_bytes, zeroed_floats};
-pub use dense::{PackedDense, Registers};
+pub use dense::{PackedDense, Registers, Scratch};
+pub use small::Dtype;

@@ -1,7 +1,7 @@
 //! Functions of four floats at once. Each states its error against the exact value in units in the last place (ULP), as
 //! the tests in `apply.rs` measure it. NaN gives NaN.
 
-use wide::{f32x4, i32x4};
+use wide::{f32x4, i16x8, i32x4};
 
 /// `a · b + c`, rounded once where the build has an instruction for it.
 #[inline(always)]
@@ -14,6 +14,32 @@ pub(crate) fn multiply_add(a: f32x4, b: f32x4, c: f32x4) -> f32x4 {
     }
     #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
     a.mul_add(b, c)
+}
+
+/// Eight bytes as numbers of 16 bits: one instruction, which the compiler does not find by itself.
+#[inline(always)]
+pub(crate) fn widen_bytes(bytes: &[i8; 8]) -> i16x8 {
+    #[cfg(target_arch = "wasm32")]
+    {
+        use core::{arch::wasm32::i16x8_load_extend_i8x8, mem::transmute};
+        // SAFETY: the eight bytes that are read are those of the array, and the types are the same 16 bytes.
+        unsafe { transmute(i16x8_load_extend_i8x8(bytes.as_ptr())) }
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    i16x8::from(bytes.map(i16::from))
+}
+
+/// Four numbers of 16 bits as such of 32.
+#[inline(always)]
+pub(crate) fn widen_shorts(shorts: &[i16; 4]) -> i32x4 {
+    #[cfg(target_arch = "wasm32")]
+    {
+        use core::{arch::wasm32::i32x4_load_extend_i16x4, mem::transmute};
+        // SAFETY: as in `widen_bytes`.
+        unsafe { transmute(i32x4_load_extend_i16x4(shorts.as_ptr())) }
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    i32x4::from(shorts.map(i32::from))
 }
 
 /// `x` where the mask is set, else `y`.
@@ -48,7 +74,7 @@ fn tail_of_exp(r: f32x4) -> f32x4 {
 }
 
 /// Added to a float of up to 2²², it leaves no digits behind the point: 1.5 · 2²³.
-const WHOLE: f32 = 12_582_912.0;
+pub(crate) const WHOLE: f32 = 12_582_912.0;
 
 /// The nearest whole number, the even one of two.
 #[inline(always)]

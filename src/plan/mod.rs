@@ -150,13 +150,13 @@ impl Plan {
         Ok(slots::assign(model, graph))
     }
 
-    /// A table of the steps, for people: what folding has made of the layers.
-    pub fn summary(&self, model: &Model) -> String {
+    /// A table of the steps, for people: what folding has made of the layers, with a note on each.
+    pub fn summary(&self, model: &Model, notes: &[String]) -> String {
         let mut rows = vec![["Step".into(), "Kernel".into(), "Sample".into(), "Slot".into()]];
-        for step in &self.steps {
+        for (step, note) in self.steps.iter().zip(notes) {
             let [x, y] = [step.input_width, step.output_width].map(|width| step.rows * width);
             let name = model.layers.get(step.layer).map_or(String::new(), |layer| layer.name.clone());
-            rows.push([name, step.kernel.name(), format!("{x} → {y}"), step.output.to_string()]);
+            rows.push([name, step.kernel.name() + note, format!("{x} → {y}"), step.output.to_string()]);
         }
         format!("Plan of {} steps\n{}", self.steps.len(), crate::model::table(&rows))
     }

@@ -14,7 +14,11 @@ pub async fn compare(what: &str, model: Model, npz: Vec<u8>, device: DeviceKind,
     let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
     let specified = scalar::run(&Plan::compile(&model).unwrap(), &given, samples(&model, given[0])).unwrap();
     check(&format!("{what} as specified"), &outputs, &specified, &expected, tolerance);
-    let answers = Session::from_model(model).unwrap().predict(&given, Some(device)).await.unwrap();
+    let answers = Session::from_model(model, nearside::Dtype::F32)
+        .unwrap()
+        .predict(&given, Some(device))
+        .await
+        .unwrap();
     check(&format!("{what} on {device:?}"), &outputs, &answers, &expected, tolerance);
 }
 

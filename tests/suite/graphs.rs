@@ -182,7 +182,7 @@ pub async fn tables_that_are_looked_up(backend: &Backend) {
     ]);
     let got = backend.run(&chain, &[&[-3.0, 9.0]], 1).await;
     assert_eq!(got, [[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]);
-    let session = Session::from_model(embedding).unwrap();
+    let session = Session::from_model(embedding, nearside::Dtype::F32).unwrap();
     for wrong in [3.0, -1.0, 0.5, f32::NAN, f32::INFINITY] {
         let error = session.predict_sync(&[&[0.0, wrong]]).unwrap_err();
         assert_eq!((error.kind(), error.context().tensor.as_deref()), (ErrorKind::Value, Some("input")));

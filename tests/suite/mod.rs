@@ -2,10 +2,11 @@
 
 pub mod gpu;
 pub mod graphs;
+pub mod small;
 pub mod values;
 
 use nearside::{
-    Activation, Elementwise, Layer, LayerKind, Model, Node, Plan, Rowwise, Tensor,
+    Activation, Dtype, Elementwise, Layer, LayerKind, Model, Node, Plan, Rowwise, Tensor,
     cpu::{CpuExecutor, scalar},
     gpu::{GpuContext, GpuExecutor},
 };
@@ -33,7 +34,7 @@ impl Backend {
     pub async fn run(&self, model: &Model, inputs: &[&[f32]], rows: usize) -> Vec<Vec<f32>> {
         let plan = Plan::compile(model).unwrap();
         match self {
-            Self::Cpu => CpuExecutor::prepare(model, &plan).unwrap().run(inputs, rows).unwrap(),
+            Self::Cpu => CpuExecutor::prepare(model, &plan, Dtype::F32).unwrap().run(inputs, rows).unwrap(),
             Self::Gpu(context) => {
                 let executor = GpuExecutor::prepare(context.clone(), model, &plan).await.unwrap();
                 executor.run(inputs, rows).await.unwrap()
@@ -64,6 +65,9 @@ pub async fn check_all(context: &Rc<GpuContext>) {
         graphs::check_all(&backend).await;
     }
     gpu::check_all(context).await;
+    small::products_of_small_weights();
+    small::inputs_that_are_not_finite_stay_so();
+    small::weights_beyond_a_type_are_kept_as_floats();
 }
 
 /// What the scalar executor gives.

@@ -34,8 +34,8 @@ function readEngine(): Promise<Module> {
 }
 
 /** Opens a session. */
-export function open(container: Uint8Array): engine.Engine {
-  const session = guard(() => new engine.Engine(container));
+export function open(container: Uint8Array, dtype?: string): engine.Engine {
+  const session = guard(() => new engine.Engine(container, dtype));
   sessions.add(session);
   return session;
 }

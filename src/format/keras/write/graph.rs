@@ -3,8 +3,8 @@
 use super::config::Dialect;
 use super::layer::{Part, foreign, is_merge, parts, rescaling};
 use crate::{
-    Activation, Binary, Error, Layer, LayerKind, Model, Node, Result, Rowwise, Tensor,
-    format::{container::Dtype, json::Value, names::Names, stored::Stored},
+    Activation, Binary, Dtype, Error, Layer, LayerKind, Model, Node, Result, Rowwise, Tensor,
+    format::{json::Value, names::Names, stored::Stored},
 };
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 

@@ -2,9 +2,9 @@
 
 use super::config::Dialect;
 use crate::{
-    Activation, Binary, Elementwise, Error, Layer, LayerKind, Result, Rowwise, Tensor,
+    Activation, Binary, Dtype, Elementwise, Error, Layer, LayerKind, Result, Rowwise, Tensor,
     format::{
-        container::{Dtype, encoding_name},
+        container::encoding_name,
         json::Value,
         stored::{Stored, Values},
     },

@@ -9,8 +9,8 @@ mod zip;
 
 use super::saved::snake_case;
 use crate::{
-    Error, Model, Result,
-    format::{container::Dtype, json::Value, stored::Stored},
+    Dtype, Error, Model, Result,
+    format::{json::Value, stored::Stored},
 };
 use config::Dialect;
 use graph::{Graph, valid_name};

@@ -5,10 +5,7 @@ mod graph;
 mod layer;
 mod message;
 
-use crate::{
-    Error, Layer, LayerKind, Model, Node, Result,
-    format::{container::Dtype, stored::Stored},
-};
+use crate::{Dtype, Error, Layer, LayerKind, Model, Node, Result, format::stored::Stored};
 use graph::{FLOAT, Graph, INT64, ML_DOMAIN, STRING, int, ints, texts};
 use message::Message;
 

@@ -1,0 +1,167 @@
+//! Weights kept in 16 or 8 bits: at batch 1 a layer is as fast as its weights come from memory.
+
+use crate::{
+    dense::{Row, VECTORS, load},
+    vector::{WHOLE, multiply_add, round, select, widen_bytes, widen_shorts},
+};
+use wide::{f32x4, i16x8, i32x4};
+
+/// How weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dtype {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit whole numbers, symmetric, with a factor for each unit.
+    Int8,
+}
+
+/// One input's weights of a panel as 16-bit floats.
+pub(crate) type Halves = [[i16; 4]; VECTORS];
+
+/// The largest 16-bit float.
+const LARGEST_HALF: f32 = 65504.0;
+
+/// A row of floats in 16 bits, rounded to nearest; `None` where one is out of their range.
+pub(crate) fn to_halves(row: Row) -> Option<Halves> {
+    let mut halves = [[0; 4]; VECTORS];
+    for (halves, row) in halves.iter_mut().zip(row) {
+        for (half, x) in halves.iter_mut().zip(row.to_array()) {
+            *half = half::f16::from_f32(x).to_bits().cast_signed();
+            if x.is_nan() || x.abs() > LARGEST_HALF {
+                return None;
+            }
+        }
+    }
+    Some(halves)
+}
+
+/// The floats.
+#[inline(always)]
+pub(crate) fn widen_halves(halves: &Halves) -> Row {
+    halves.map(|halves| {
+        // Exponent and digits where a float has them, whose exponent is then 112 too low; subnormals come out right.
+        let bits = widen_shorts(&halves) << 13;
+        let float: f32x4 = bytemuck::cast(bits & i32x4::splat(0x8fff_e000_u32.cast_signed()));
+        float * f32x4::splat(f32::from_bits((127 + 112) << 23))
+    })
+}
+
+/// Two inputs' weights of a panel: for each unit, that of the first and that of the second.
+pub(crate) type Pair = [[i8; 8]; VECTORS];
+
+/// The weights of two inputs divided by their unit's factor, which is the largest of them at most 127 times.
+pub(crate) fn to_pair(first: Row, second: Row, scale: &Row) -> Pair {
+    // A unit of zeros has the factor 0, and 0/0 is NaN, which becomes 0.
+    let quotients = |row: Row, vector: usize| round(row[vector] / scale[vector]).to_array();
+    std::array::from_fn(|vector| {
+        let (first, second) = (quotients(first, vector), quotients(second, vector));
+        std::array::from_fn(|i| if i % 2 == 0 { first[i / 2] as i8 } else { second[i / 2] as i8 })
+    })
+}
+
+/// The factor of each unit of a panel, or `None` where a weight is not finite.
+pub(crate) fn scale_of(kernel: &[f32], units: usize, panel: usize) -> Option<Row> {
+    let mut largest = [f32x4::ZERO; VECTORS];
+    for row in kernel.chunks_exact(units) {
+        for (largest, x) in largest.iter_mut().zip(load(row, panel)) {
+            if !x.to_array().iter().all(|x| x.is_finite()) {
+                return None;
+            }
+            *largest = largest.max(x.abs());
+        }
+    }
+    Some(largest.map(|largest| largest / f32x4::splat(127.0)))
+}
+
+/// The floats of two inputs.
+#[inline(always)]
+pub(crate) fn widen_pair(pair: &Pair, scale: &Row) -> [Row; 2] {
+    // A number of 32 bits holds both, the first in its lower half: shifted up, and back with its sign.
+    let both: [i32x4; VECTORS] = std::array::from_fn(|vector| bytemuck::cast(widen_bytes(&pair[vector])));
+    let scaled = |whole: i32x4, vector: usize| f32x4::from_i32x4(whole) * scale[vector];
+    [
+        std::array::from_fn(|vector| scaled((both[vector] << 16) >> 16, vector)),
+        std::array::from_fn(|vector| scaled(both[vector] >> 16, vector)),
+    ]
+}
+
+/// A row of inputs as whole numbers, two by two, and their factor; `None` for what is not finite, or so long that the
+/// sums of products would need more than 32 bits.
+///
+/// The numbers are as large as the sums allow: of 15 bits up to 516 inputs, of 12 up to 4128. That costs a tenth of what
+/// the weights' 8 bits do, or less.
+pub(crate) fn quantize(row: &[f32], pairs: &mut Vec<[i16; 2]>) -> Option<f32> {
+    let most = (i32::MAX as usize / 127 / row.len()).min(i16::MAX as usize);
+    let (fours, last) = row.as_chunks::<4>();
+    let largest = fours.iter().fold(f32x4::ZERO, |largest, &x| {
+        let size = f32x4::new(x).abs();
+        // A NaN stays, for nothing is larger.
+        select(size.simd_gt(largest) | size.is_nan(), size, largest)
+    });
+    let larger = |a: f32, b: f32| if a.is_nan() || a > b { a } else { b };
+    let largest = largest.to_array().into_iter().chain(last.iter().map(|x| x.abs())).fold(0.0, larger);
+    if most < 1024 || !largest.is_finite() {
+        return None;
+    }
+    let scale = if largest > 0.0 { most as f32 / largest } else { 0.0 };
+    if !scale.is_finite() {
+        return None;
+    }
+    let whole = |x: [f32; 4]| -> [[i16; 2]; 2] {
+        let whole = f32x4::new(x) * f32x4::splat(scale) + f32x4::splat(WHOLE);
+        // The lowest bits are the number's.
+        let [a, b, c, d] = bytemuck::cast::<f32x4, [i32; 4]>(whole).map(|bits| bits as i16);
+        [[a, b], [c, d]]
+    };
+    pairs.clear();
+    pairs.extend(fours.iter().flat_map(|&four| whole(four)));
+    let mut four = [0.0; 4];
+    four[..last.len()].copy_from_slice(last);
+    pairs.extend(whole(four).iter().take(last.len().div_ceil(2)));
+    Some(largest / most as f32)
+}
+
+/// A row times a panel of halves, and a bias.
+#[inline(always)]
+pub(crate) fn multiply_halves(row: &[f32], weights: &[Halves], bias: &Row) -> Row {
+    let mut sums = [*bias, [f32x4::ZERO; VECTORS]];
+    let add = |sums: &mut Row, x: f32, weights: &Halves| {
+        for (sum, weights) in sums.iter_mut().zip(widen_halves(weights)) {
+            *sum = multiply_add(f32x4::splat(x), weights, *sum);
+        }
+    };
+    let (twos, last) = (row.as_chunks::<2>(), weights.as_chunks::<2>());
+    for (x, weights) in twos.0.iter().zip(last.0) {
+        add(&mut sums[0], x[0], &weights[0]);
+        add(&mut sums[1], x[1], &weights[1]);
+    }
+    if let ([x], [weights]) = (twos.1, last.1) {
+        add(&mut sums[0], *x, weights);
+    }
+    std::array::from_fn(|i| sums[0][i] + sums[1][i])
+}
+
+/// The sums of a row's products with a panel's weights, as many pairs of each.
+#[inline(always)]
+pub(crate) fn sums(row: &[[i16; 2]], weights: &[Pair]) -> [i32x4; VECTORS] {
+    let mut sums = [[i32x4::splat(0); VECTORS]; 2];
+    let add = |sums: &mut [i32x4; VECTORS], x: &[i16; 2], weights: &Pair| {
+        let x: i16x8 = bytemuck::cast(i32x4::splat(bytemuck::cast(*x)));
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            *sum += widen_bytes(weights).dot(x);
+        }
+    };
+    // Two of each at a time, for the additions not to wait for each other.
+    let (twos, last) = (row.as_chunks::<2>(), weights.as_chunks::<2>());
+    for (x, weights) in twos.0.iter().zip(last.0) {
+        add(&mut sums[0], &x[0], &weights[0]);
+        add(&mut sums[1], &x[1], &weights[1]);
+    }
+    if let ([x], [weights]) = (twos.1, last.1) {
+        add(&mut sums[0], x, weights);
+    }
+    std::array::from_fn(|i| sums[0][i] + sums[1][i])
+}
