@@ -1,10 +1,12 @@
 //! The CPU executor: the SIMD kernels of `src/kernels` over a plan. Which instructions they use is chosen when they are
 //! compiled.
 
+mod pack;
 pub mod scalar;
 
 use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, tensor::zeroed};
-use nearside_kernels::{Dtype, PackedDense, Registers, Scratch};
+use nearside_kernels::{Dtype, Scratch};
+use pack::{Packed, pack};
 
 /// The vector instructions this build was compiled for.
 pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
@@ -29,7 +31,7 @@ const BLOCK_SAMPLES: std::ops::RangeInclusive<usize> = 96..=256;
 pub struct CpuExecutor {
     plan: Plan,
     /// For each step, its weights if it has any.
-    weights: Vec<Option<PackedDense>>,
+    weights: Vec<Option<Packed>>,
     /// Buffers of `capacity` samples. A value lies in its slot from the step that writes it to the last that reads it;
     /// inputs and outputs are written and read there by the caller.
     slots: Vec<Vec<f32>>,
@@ -48,7 +50,7 @@ impl CpuExecutor {
             let Kernel::Dense { kernel, bias, .. } = step.kernel else { return Ok(None) };
             let kernel = plan.weights[kernel].data();
             let bias = bias.map(|bias| plan.weights[bias].data());
-            let packed = PackedDense::new(kernel, bias, step.input_width, step.output_width, dtype);
+            let packed = pack(kernel, bias, step.input_width, step.output_width, dtype);
             packed.map(Some).map_err(|_| {
                 let megabytes = kernel.len() / 250_000 + 1;
                 let message = format!("{megabytes} MB for the packed weights could not be allocated");
@@ -71,19 +73,17 @@ impl CpuExecutor {
 
     /// For each step, how its weights are kept and how far that is from what they were, unless they are as they were.
     pub fn notes(&self) -> Vec<String> {
-        let note = |(step, packed): (&Step, &Option<PackedDense>)| {
-            let (Kernel::Dense { kernel, .. }, Some(packed)) = (step.kernel, packed) else {
-                return String::new();
-            };
-            let dtype = match packed.dtype() {
+        let note = |packed: &Option<Packed>| {
+            let Some(packed) = packed else { return String::new() };
+            let dtype = match packed.dense.dtype() {
                 Dtype::F32 => return String::new(),
                 Dtype::F16 => "f16",
                 Dtype::Int8 => "int8",
             };
-            let parts = (packed.error(self.plan.weights[kernel].data()) * 1e5).round() as u32;
+            let parts = (packed.error * 1e5).round() as u32;
             format!(", {dtype} ± {}.{:03} %", parts / 1000, parts % 1000)
         };
-        self.plan.steps.iter().zip(&self.weights).map(note).collect()
+        self.weights.iter().map(note).collect()
     }
 
     /// Makes room for a block of so many samples, or as many of them as are computed at once, whose number it gives.
@@ -222,14 +222,14 @@ impl Reader<'_> {
         }
     }
 
-    fn run(&self, step: &Step, packed: Option<&PackedDense>, output: &mut [f32], scratch: &mut Scratch) {
+    fn run(&self, step: &Step, packed: Option<&Packed>, output: &mut [f32], scratch: &mut Scratch) {
         let Step { rows, input_width, output_width, .. } = *step;
         let input = self.values(step.input, rows * input_width);
         let output = &mut output[..self.samples * rows * output_width];
         let outputs = output.chunks_exact_mut(output_width);
         match step.kernel {
             Kernel::Dense { activation, .. } => match packed {
-                Some(packed) => packed.run(input, output, activation, Registers::default(), scratch),
+                Some(packed) => packed.dense.run(input, output, activation, scratch),
                 None => unreachable!("prepare packed the weights of every dense step"),
             },
             Kernel::Activate(function) => {

@@ -2,58 +2,49 @@
 //!
 //! Weights lie in *panels* of a few vectors of units: for every input one row of the panel. A *tile* is what a few rows
 //! of the input make with one panel; its sums stay in registers while the inputs pass. Tiles of many rows load less for
-//! each product; how many fit depends on the processor's registers, see [`Registers`].
+//! each product, as long as all fit the registers.
 
 use crate::{
     Dtype, Elementwise,
-    small::{
-        Halves, Pair, multiply_halves, quantize, scale_of, sums, to_halves, to_pair, widen_halves, widen_pair,
-    },
+    small::{Halves, Pair, multiply_halves, quantize, sums, widen_halves, widen_pair},
     vector::{multiply_add, select},
 };
-use std::collections::TryReserveError;
 use wide::f32x4;
 
 /// Vectors a panel. With a fused multiply-add, tiles of 3 rows × 3 vectors take 9 sums, 3 weights and one value of
 /// the 16 registers of x86-64: 51 GFLOP/s where the unit's peak is 51. Without one, a product takes a register of its
 /// own, and 4 rows × 2 vectors are the fastest: 40 where the peak is 41.
 pub(crate) const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 2 };
-/// Rows of a tile for 16 registers.
+/// Rows of a tile.
 const ROWS: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 4 };
-/// Rows of a tile for 32 registers.
-const MANY_ROWS: usize = 8;
 /// Units a panel.
-pub(crate) const PANEL: usize = 4 * VECTORS;
+pub const PANEL: usize = 4 * VECTORS;
 /// Inputs that pass a panel at a time when there are several tiles: 98 KB of the panel, which stay in the second-level
 /// cache while all rows pass. Blocks for the first level, 512 inputs, are 7 % slower: the sums are stored more often.
 const DEPTH: usize = 2048;
 
-/// One input's weights of a panel.
-pub(crate) type Row = [f32x4; VECTORS];
+/// One input's weights of a panel: [`PANEL`] floats.
+pub type Row = [f32x4; VECTORS];
 
-/// How many vector registers the processor has: x86-64 has 16, ARM has 32. WebAssembly does not tell; a measurement does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Registers {
-    /// 16, or not known.
-    #[default]
-    Sixteen,
-    /// 32.
-    ThirtyTwo,
-}
-
-/// Weights of one dense layer as the kernel reads them, the last panel filled up with zeros.
+/// Weights of one dense layer as the kernel reads them.
 pub struct PackedDense {
-    weights: Weights,
-    bias: Vec<Row>,
-    inputs: usize,
-    units: usize,
+    /// Panels, one behind the other.
+    pub weights: Weights,
+    /// A panel's biases each.
+    pub bias: Vec<Row>,
+    /// Values a row read.
+    pub inputs: usize,
+    /// Values a row written.
+    pub units: usize,
 }
 
-/// Panels, one behind the other.
-enum Weights {
+/// Panels of weights: for every input a row of the panel, the last panel filled up with zeros.
+pub enum Weights {
+    /// Floats.
     F32(Vec<Row>),
+    /// 16-bit floats.
     F16(Vec<Halves>),
-    /// Of two inputs each, with the factors of each panel's units.
+    /// Of two inputs each, the last filled up with zeros, and the factors of each panel's units.
     Int8(Vec<Pair>, Vec<Row>),
 }
 
@@ -72,61 +63,6 @@ const FEW: usize = 4;
 const WIDENED: usize = 256;
 
 impl PackedDense {
-    /// Packs a kernel of shape (inputs, units), row-major, and its bias. Weights that the type cannot hold, those that
-    /// are not finite or for F16 beyond 65504, make it F32.
-    ///
-    /// # Errors
-    /// When the packed copy cannot be allocated.
-    pub fn new(
-        kernel: &[f32],
-        bias: Option<&[f32]>,
-        inputs: usize,
-        units: usize,
-        dtype: Dtype,
-    ) -> Result<Self, TryReserveError> {
-        let count = units.div_ceil(PANEL);
-        let row = |panel: usize, input: usize| match input < inputs {
-            true => load(&kernel[input * units..][..units], panel),
-            false => [f32x4::ZERO; VECTORS],
-        };
-        let none = [f32x4::ZERO; VECTORS];
-        let bias = (0..count).map(|panel| bias.map_or(none, |bias| load(bias, panel))).collect();
-        let small = match dtype {
-            Dtype::F32 => None,
-            Dtype::F16 => {
-                let mut halves = Vec::new();
-                halves.try_reserve_exact(count * inputs)?;
-                let mut places = (0..count).flat_map(|panel| (0..inputs).map(move |input| (panel, input)));
-                let fit = places
-                    .all(|(panel, input)| to_halves(row(panel, input)).map(|row| halves.push(row)).is_some());
-                fit.then_some(Weights::F16(halves))
-            }
-            Dtype::Int8 => {
-                let scales: Option<Vec<Row>> =
-                    (0..count).map(|panel| scale_of(kernel, units, panel)).collect();
-                let mut pairs = Vec::new();
-                pairs.try_reserve_exact(count * inputs.div_ceil(2))?;
-                for (panel, scale) in scales.iter().flatten().enumerate() {
-                    let of = |input| to_pair(row(panel, input), row(panel, input + 1), scale);
-                    pairs.extend((0..inputs).step_by(2).map(of));
-                }
-                scales.map(|scales| Weights::Int8(pairs, scales))
-            }
-        };
-        let weights = match small {
-            Some(weights) => weights,
-            None => {
-                let mut panels = Vec::new();
-                panels.try_reserve_exact(count * inputs)?;
-                for panel in 0..count {
-                    panels.extend((0..inputs).map(|input| row(panel, input)));
-                }
-                Weights::F32(panels)
-            }
-        };
-        Ok(Self { weights, bias, inputs, units })
-    }
-
     /// How the weights are kept.
     pub fn dtype(&self) -> Dtype {
         match self.weights {
@@ -136,41 +72,15 @@ impl PackedDense {
         }
     }
 
-    /// How far the weights are from the kernel they were packed from: the root of the mean square of the differences, in
-    /// proportion to that of the kernel. For inputs without a pattern it is also the outputs' error.
-    pub fn error(&self, kernel: &[f32]) -> f64 {
-        let (mut difference, mut size) = (0.0, 0.0);
-        let mut widened = Vec::new();
-        for panel in 0..self.bias.len() {
-            let weights = self.panel(panel, 0, self.inputs, &mut widened);
-            let width = PANEL.min(self.units - panel * PANEL);
-            for (row, kernel) in weights.iter().zip(kernel.chunks_exact(self.units)) {
-                let row: [f32; PANEL] = bytemuck::cast(*row);
-                for (&got, &want) in row.iter().zip(&kernel[panel * PANEL..][..width]) {
-                    difference += f64::from(got - want).powi(2);
-                    size += f64::from(want).powi(2);
-                }
-            }
-        }
-        if size > 0.0 { (difference / size).sqrt() } else { 0.0 }
-    }
-
     /// `output = activation(input · kernel + bias)`, any number of rows.
-    pub fn run(
-        &self,
-        input: &[f32],
-        output: &mut [f32],
-        activation: Elementwise,
-        registers: Registers,
-        scratch: &mut Scratch,
-    ) {
+    pub fn run(&self, input: &[f32], output: &mut [f32], activation: Elementwise, scratch: &mut Scratch) {
         if self.inputs == 0 {
             return;
         }
         let rows = input.len() / self.inputs;
         let done = rows <= FEW && self.multiply_small(input, output, &mut scratch.inputs);
         if !done {
-            self.multiply(input, output, activation == Elementwise::RELU, registers, &mut scratch.weights);
+            self.multiply(input, output, activation == Elementwise::RELU, &mut scratch.weights);
             if activation == Elementwise::RELU {
                 return;
             }
@@ -179,19 +89,11 @@ impl PackedDense {
     }
 
     /// The product and its bias, and `relu` of it.
-    fn multiply(
-        &self,
-        input: &[f32],
-        output: &mut [f32],
-        relu: bool,
-        registers: Registers,
-        widened: &mut Vec<Row>,
-    ) {
+    fn multiply(&self, input: &[f32], output: &mut [f32], relu: bool, widened: &mut Vec<Row>) {
         let rows = input.len() / self.inputs;
-        let tile_rows = if registers == Registers::ThirtyTwo { MANY_ROWS } else { ROWS };
         let depth = match self.weights {
             // A single tile reads each weight once, and so all of a panel at a time.
-            Weights::F32(_) if rows <= tile_rows => self.inputs,
+            Weights::F32(_) if rows <= ROWS => self.inputs,
             Weights::F16(_) | Weights::Int8(..) if rows <= FEW => WIDENED,
             _ => DEPTH,
         };
@@ -210,7 +112,7 @@ impl PackedDense {
                     units: self.units,
                     unit: index * PANEL,
                 };
-                tiles.run(rows, registers);
+                tiles.run(rows);
             }
         }
     }
@@ -284,14 +186,8 @@ struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
-    fn run(&mut self, rows: usize, registers: Registers) {
+    fn run(&mut self, rows: usize) {
         let mut row = 0;
-        if registers == Registers::ThirtyTwo {
-            while rows - row >= MANY_ROWS {
-                self.tile::<MANY_ROWS, 1>(row);
-                row += MANY_ROWS;
-            }
-        }
         while rows - row >= ROWS {
             self.tile::<ROWS, 1>(row);
             row += ROWS;
@@ -317,7 +213,7 @@ impl Tiles<'_> {
         for (i, sums) in sums[0].iter_mut().enumerate() {
             *sums = match self.first {
                 Some(bias) => *bias,
-                None => load(&self.output[(row + i) * self.units + self.unit..][..width], 0),
+                None => load(&self.output[(row + i) * self.units + self.unit..][..width]),
             };
         }
         products(&x, self.weights, &mut sums);
@@ -379,11 +275,9 @@ fn add<const ROWS: usize>(x: [f32; ROWS], weights: &Row, sums: &mut [Row; ROWS])
     }
 }
 
-/// The values of one panel in a row, zeros beyond its end.
-pub(crate) fn load(row: &[f32], panel: usize) -> Row {
+/// A panel's values, zeros where there are fewer.
+fn load(row: &[f32]) -> Row {
     let mut values = [0.0; PANEL];
-    let rest = &row[panel * PANEL..];
-    let width = rest.len().min(PANEL);
-    values[..width].copy_from_slice(&rest[..width]);
+    values[..row.len()].copy_from_slice(row);
     bytemuck::cast(values)
 }

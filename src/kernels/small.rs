@@ -1,8 +1,8 @@
 //! Weights kept in 16 or 8 bits: at batch 1 a layer is as fast as its weights come from memory.
 
 use crate::{
-    dense::{Row, VECTORS, load},
-    vector::{WHOLE, multiply_add, round, select, widen_bytes, widen_shorts},
+    dense::{Row, VECTORS},
+    vector::{WHOLE, multiply_add, select, widen_bytes, widen_shorts},
 };
 use wide::{f32x4, i16x8, i32x4};
 
@@ -19,24 +19,7 @@ pub enum Dtype {
 }
 
 /// One input's weights of a panel as 16-bit floats.
-pub(crate) type Halves = [[i16; 4]; VECTORS];
-
-/// The largest 16-bit float.
-const LARGEST_HALF: f32 = 65504.0;
-
-/// A row of floats in 16 bits, rounded to nearest; `None` where one is out of their range.
-pub(crate) fn to_halves(row: Row) -> Option<Halves> {
-    let mut halves = [[0; 4]; VECTORS];
-    for (halves, row) in halves.iter_mut().zip(row) {
-        for (half, x) in halves.iter_mut().zip(row.to_array()) {
-            *half = half::f16::from_f32(x).to_bits().cast_signed();
-            if x.is_nan() || x.abs() > LARGEST_HALF {
-                return None;
-            }
-        }
-    }
-    Some(halves)
-}
+pub type Halves = [[i16; 4]; VECTORS];
 
 /// The floats.
 #[inline(always)]
@@ -50,31 +33,7 @@ pub(crate) fn widen_halves(halves: &Halves) -> Row {
 }
 
 /// Two inputs' weights of a panel: for each unit, that of the first and that of the second.
-pub(crate) type Pair = [[i8; 8]; VECTORS];
-
-/// The weights of two inputs divided by their unit's factor, which is the largest of them at most 127 times.
-pub(crate) fn to_pair(first: Row, second: Row, scale: &Row) -> Pair {
-    // A unit of zeros has the factor 0, and 0/0 is NaN, which becomes 0.
-    let quotients = |row: Row, vector: usize| round(row[vector] / scale[vector]).to_array();
-    std::array::from_fn(|vector| {
-        let (first, second) = (quotients(first, vector), quotients(second, vector));
-        std::array::from_fn(|i| if i % 2 == 0 { first[i / 2] as i8 } else { second[i / 2] as i8 })
-    })
-}
-
-/// The factor of each unit of a panel, or `None` where a weight is not finite.
-pub(crate) fn scale_of(kernel: &[f32], units: usize, panel: usize) -> Option<Row> {
-    let mut largest = [f32x4::ZERO; VECTORS];
-    for row in kernel.chunks_exact(units) {
-        for (largest, x) in largest.iter_mut().zip(load(row, panel)) {
-            if !x.to_array().iter().all(|x| x.is_finite()) {
-                return None;
-            }
-            *largest = largest.max(x.abs());
-        }
-    }
-    Some(largest.map(|largest| largest / f32x4::splat(127.0)))
-}
+pub type Pair = [[i8; 8]; VECTORS];
 
 /// The floats of two inputs.
 #[inline(always)]
