@@ -15,6 +15,8 @@ for (const [module, name, short] of imports) {
   if (module !== imports[0][0]) throw new Error(`imports from ${module} and ${imports[0][0]}; one was expected`);
   replace(new RegExp(`\\b${name}\\b(?=:)`, 'g'), short);
 }
+// Functions that only what was cut called.
+code = code.replaceAll(/^ {8}(__wb\w+): function\(.*?\n {8}\},\n/gms, '');
 // With all imports from one module, wasm-opt calls it "a".
 replace(`"${imports[0][0]}"`, '"a"');
 for (const [name, short] of exports) {

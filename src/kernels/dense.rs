@@ -6,7 +6,7 @@
 
 use crate::{
     Dtype, Elementwise,
-    small::{Halves, Pair, multiply_halves, quantize, sums, widen_halves, widen_pair},
+    small::{Halves, Pair, quantize, sums, widen_halves, widen_pair},
     vector::{multiply_add, select},
 };
 use wide::f32x4;
@@ -78,7 +78,7 @@ impl PackedDense {
             return;
         }
         let rows = input.len() / self.inputs;
-        let done = rows <= FEW && self.multiply_small(input, output, &mut scratch.inputs);
+        let done = rows <= FEW && self.multiply_whole(input, output, &mut scratch.inputs);
         if !done {
             self.multiply(input, output, activation == Elementwise::RELU, &mut scratch.weights);
             if activation == Elementwise::RELU {
@@ -133,32 +133,19 @@ impl PackedDense {
         &widened[..depth]
     }
 
-    /// The product for a few rows by small weights as they are, where that is the faster way: false, and nothing of use
-    /// done, where it is not, or the inputs cannot be whole numbers.
-    fn multiply_small(&self, input: &[f32], output: &mut [f32], whole: &mut Vec<[i16; 2]>) -> bool {
+    /// The product of whole numbers, where weights and inputs can be such: false, and nothing of use done, where they
+    /// cannot.
+    fn multiply_whole(&self, input: &[f32], output: &mut [f32], whole: &mut Vec<[i16; 2]>) -> bool {
+        let Weights::Int8(pairs, scales) = &self.weights else { return false };
+        let length = self.inputs.div_ceil(2);
         for (row, output) in input.chunks_exact(self.inputs).zip(output.chunks_exact_mut(self.units)) {
-            let scale = match &self.weights {
-                Weights::Int8(..) => quantize(row, whole),
-                // Each row widens all weights.
-                Weights::F16(_) => (input.len() <= 2 * self.inputs).then_some(1.0),
-                Weights::F32(_) => None,
-            };
-            let Some(scale) = scale else { return false };
+            let Some(scale) = quantize(row, whole) else { return false };
             for (panel, output) in output.chunks_mut(PANEL).enumerate() {
-                let values = match &self.weights {
-                    Weights::F32(_) => return false,
-                    Weights::F16(halves) => {
-                        multiply_halves(row, &halves[panel * self.inputs..][..self.inputs], &self.bias[panel])
-                    }
-                    Weights::Int8(pairs, scales) => {
-                        let length = self.inputs.div_ceil(2);
-                        let sums = sums(whole, &pairs[panel * length..][..length]);
-                        std::array::from_fn(|i| {
-                            let scale = scales[panel][i] * f32x4::splat(scale);
-                            multiply_add(f32x4::from_i32x4(sums[i]), scale, self.bias[panel][i])
-                        })
-                    }
-                };
+                let sums = sums(whole, &pairs[panel * length..][..length]);
+                let values: Row = std::array::from_fn(|i| {
+                    let scale = scales[panel][i] * f32x4::splat(scale);
+                    multiply_add(f32x4::from_i32x4(sums[i]), scale, self.bias[panel][i])
+                });
                 let values: [f32; PANEL] = bytemuck::cast(values);
                 output.copy_from_slice(&values[..output.len()]);
             }
@@ -192,13 +179,10 @@ impl Tiles<'_> {
             self.tile::<ROWS, 1>(row);
             row += ROWS;
         }
-        // Fewer rows have fewer sums than the multiplier could work on at once: these take two or four inputs at a time.
-        if rows - row >= 2 {
-            self.tile::<2, 2>(row);
-            row += 2;
-        }
-        if rows > row {
+        // A row has fewer sums than the multiplier could work on at once: it takes four inputs at a time.
+        while rows > row {
             self.tile::<1, 4>(row);
+            row += 1;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     dense::{Row, VECTORS},
-    vector::{WHOLE, multiply_add, select, widen_bytes, widen_shorts},
+    vector::{WHOLE, select, widen_bytes, widen_shorts},
 };
 use wide::{f32x4, i16x8, i32x4};
 
@@ -81,26 +81,6 @@ pub(crate) fn quantize(row: &[f32], pairs: &mut Vec<[i16; 2]>) -> Option<f32> {
     four[..last.len()].copy_from_slice(last);
     pairs.extend(whole(four).iter().take(last.len().div_ceil(2)));
     Some(largest / most as f32)
-}
-
-/// A row times a panel of halves, and a bias.
-#[inline(always)]
-pub(crate) fn multiply_halves(row: &[f32], weights: &[Halves], bias: &Row) -> Row {
-    let mut sums = [*bias, [f32x4::ZERO; VECTORS]];
-    let add = |sums: &mut Row, x: f32, weights: &Halves| {
-        for (sum, weights) in sums.iter_mut().zip(widen_halves(weights)) {
-            *sum = multiply_add(f32x4::splat(x), weights, *sum);
-        }
-    };
-    let (twos, last) = (row.as_chunks::<2>(), weights.as_chunks::<2>());
-    for (x, weights) in twos.0.iter().zip(last.0) {
-        add(&mut sums[0], x[0], &weights[0]);
-        add(&mut sums[1], x[1], &weights[1]);
-    }
-    if let ([x], [weights]) = (twos.1, last.1) {
-        add(&mut sums[0], *x, weights);
-    }
-    std::array::from_fn(|i| sums[0][i] + sums[1][i])
 }
 
 /// The sums of a row's products with a panel's weights, as many pairs of each.
