@@ -3,13 +3,17 @@ import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import sirv from 'sirv';
 
+/** What a page must be sent with to share memory between threads. */
+export const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
 /**
- * Serves `folders`, the first that has a file winning, on `port` (0 for any free one). Resolves to the server's address
- * and a function that stops it.
+ * Serves `folders`, the first that has a file winning, on `port` (0 for any free one), each file with `headers`.
+ * Resolves to the server's address and a function that stops it.
  */
-export async function serve(folders, port = 0) {
+export async function serve(folders, port = 0, headers = {}) {
+  const setHeaders = (response) => Object.entries(headers).forEach(([name, value]) => response.setHeader(name, value));
   // `dev` reads files when they are asked for; an ETag lets the browser keep what has not changed.
-  const handlers = folders.map((folder) => sirv(folder, { dev: true, etag: true }));
+  const handlers = folders.map((folder) => sirv(folder, { dev: true, etag: true, setHeaders }));
   const server = createServer((request, response) => {
     const next = ([handler, ...rest]) =>
       handler ? handler(request, response, () => next(rest)) : response.writeHead(404).end('not found');
