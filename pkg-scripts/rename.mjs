@@ -16,7 +16,7 @@ for (const [module, name, short] of imports) {
   replace(new RegExp(`\\b${name}\\b(?=:)`, 'g'), short);
 }
 // Functions that only what was cut called.
-code = code.replaceAll(/^ {8}(__wb\w+): function\(.*?\n {8}\},\n/gms, '');
+code = code.replaceAll(/^ {8}__wb\w+: function\(.*?^ {8}\}(, arguments\); \})?,\n/gms, '');
 // With all imports from one module, wasm-opt calls it "a".
 replace(`"${imports[0][0]}"`, '"a"');
 for (const [name, short] of exports) {
