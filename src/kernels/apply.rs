@@ -260,7 +260,8 @@ mod tests {
     fn errors_are_as_stated() {
         use Elementwise::{Elu, Erf, Exponential, Log, Sigmoid, Softplus, Tanh};
         let elu = |x: f64| if x < 0.0 { x.exp_m1() } else { x };
-        let functions: [(Elementwise, f32, fn(f64) -> f64, f64); 7] = [
+        type Exact = fn(f64) -> f64;
+        let functions: [(Elementwise, f32, Exact, f64); 7] = [
             (Exponential, f32::INFINITY, f64::exp, 2.0),
             (Elu { alpha: 1.0 }, f32::INFINITY, elu, 4.0),
             (Log, f32::INFINITY, f64::ln, 2.0),

@@ -8,9 +8,11 @@ use wide::{f32x4, i16x8, i32x4};
 pub(crate) fn multiply_add(a: f32x4, b: f32x4, c: f32x4) -> f32x4 {
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     {
-        use core::{arch::wasm32::f32x4_relaxed_madd, mem::transmute};
+        use core::arch::wasm32::{f32x4_relaxed_madd, v128};
+        use core::mem::transmute;
         // SAFETY: both types are the same 16 bytes, of which every pattern is valid.
-        unsafe { transmute(f32x4_relaxed_madd(transmute(a), transmute(b), transmute(c))) }
+        let [a, b, c] = [a, b, c].map(|x| unsafe { transmute::<f32x4, v128>(x) });
+        unsafe { transmute::<v128, f32x4>(f32x4_relaxed_madd(a, b, c)) }
     }
     #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]
     a.mul_add(b, c)
