@@ -31,8 +31,8 @@ async function save(folder, source, given) {
         facts.refused[file] = error.message;
       }
     }
-    // What the other tools have to answer: what nearside does with the same weights.
-    const saved = await load(`${folder}/${dtype}.safetensors`, { device: 'cpu' });
+    // What the other tools have to answer: what nearside does with the same weights, as floats like theirs.
+    const saved = await load(`${folder}/${dtype}.safetensors`, { device: 'cpu', dtype: 'f32' });
     facts.outputs[dtype] = outputs(saved, await saved.predict(x));
     saved.dispose();
   }
