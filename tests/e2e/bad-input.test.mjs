@@ -354,7 +354,9 @@ function inputs(context, device) {
     assertRefused(errors.empty, 'value', /'a'.*missing/, { tensor: 'a' });
   });
 
+  // The CPU takes a batch block by block, and needs no more memory for a larger one.
   test('a batch beyond all memory', async () => {
+    if (device === 'cpu') return;
     // What says to be so large need not be: WebAssembly memory ends at 4 GB.
     for (const [, error] of await refusals('dress.h5', () => ({
       batch: Object.defineProperty(new Float32Array(20), 'length', { value: 20 * 54_000_000 }),

@@ -223,7 +223,7 @@ export class Model {
         engine.compute(block.size);
         return block.outputs.map((output) => output.slice());
       }
-      const outputs = block.outputs.map((output) => new Float32Array((output.length / block.size) * block.samples));
+      const outputs = block.outputs.map((output) => allocate((output.length / block.size) * block.samples));
       for (let start = 0; start < block.samples; start += block.size) {
         const size = Math.min(block.size, block.samples - start);
         const part = (whole: Float32Array, of: Float32Array) => {
@@ -281,6 +281,15 @@ export class Model {
     });
     if (tensors.length === 1) return tensors[0]!;
     return Object.fromEntries(this.outputs.map((output, i) => [output.name, tensors[i]!]));
+  }
+}
+
+function allocate(length: number): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch (cause) {
+    const megabytes = Math.ceil((4 * length) / 1e6);
+    throw new NearsideError('memory', `${megabytes} MB could not be allocated; use a smaller batch or model`, {}, { cause });
   }
 }
 
