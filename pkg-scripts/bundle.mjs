@@ -1,27 +1,31 @@
 // Bundles the TypeScript: the package into pkg/, the page into target/site/.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, copyFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
 
-// The formats module stays a file of its own: it is imported when it is needed.
+// The formats module and the pool stay files of their own: they are imported when they are needed.
 const entry = (name, options) =>
-  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js'], ...options });
+  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './pool.js'], ...options });
 const inject = ['www/package/microtask.ts'];
 await Promise.all([
   entry('nearside', { inject }),
   entry('node', { inject, platform: 'node' }),
   entry('formats', { external: [] }),
+  entry('pool', {}),
+  entry('browser-worker', {}),
+  entry('node-worker', { platform: 'node' }),
   entry('cli/main', { external: ['../node.js'], platform: 'node' }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Nothing that is published refers to these.
-for (const name of ['engine', 'formats', 'platform']) rmSync(`pkg/types/${name}.d.ts`);
+// Nothing that is published refers to others.
+const PUBLIC = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `${name}.d.ts`);
+for (const file of readdirSync('pkg/types')) if (!PUBLIC.includes(file)) rmSync(`pkg/types/${file}`);
 
 writeFileSync(
   'pkg/package.json',

@@ -1,6 +1,6 @@
 // Gives the bindings of a WebAssembly module the short names that wasm-opt gave its imports and exports:
 // node rename.mjs BINDINGS.js MAP.json. The long ones are a twentieth of the download, and nobody reads them there.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 
 const [, , file, map] = process.argv;
 const { imports, exports } = JSON.parse(readFileSync(map, 'utf8'));
@@ -23,4 +23,6 @@ for (const [name, short] of exports) {
   // Exports that JavaScript does not call are renamed too.
   code = code.replaceAll(new RegExp(`\\b(wasm|wasmInstance\\.exports|instance\\.exports)\\.${name}\\b`, 'g'), (_, object) => `${object}.${short}`);
 }
-writeFileSync(file, code);
+// For workers, which get the module and need not fetch it again.
+writeFileSync(file, `${code}export { wasmModule };\n`);
+appendFileSync(file.replace(/js$/, 'd.ts'), 'export const wasmModule: WebAssembly.Module;\n');

@@ -8,7 +8,7 @@ use crate::{
     gpu::GpuExecutor,
 };
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, RefCell},
     rc::Rc,
 };
 
@@ -29,8 +29,9 @@ use std::{
 pub struct Session {
     model: Model,
     plan: Plan,
+    dtype: Dtype,
     device: Cell<Device>,
-    cpu: RefCell<CpuExecutor>,
+    cpu: Rc<RefCell<CpuExecutor>>,
     gpu: RefCell<Option<Rc<GpuExecutor>>>,
     report: RefCell<DeviceReport>,
 }
@@ -57,8 +58,9 @@ impl Session {
         Ok(Self {
             model,
             plan,
+            dtype,
             device: Cell::new(Device::Cpu),
-            cpu: RefCell::new(cpu),
+            cpu: Rc::new(RefCell::new(cpu)),
             gpu: RefCell::default(),
             report: RefCell::new(DeviceReport::cpu("asked for by name")),
         })
@@ -92,6 +94,11 @@ impl Session {
         &self.plan
     }
 
+    /// How the CPU was asked to keep the weights of dense layers.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     /// Tables of the layers and of the steps they were compiled to, for people.
     ///
     /// # Errors
@@ -119,7 +126,7 @@ impl Session {
     /// `Shape` for an empty batch or inputs of the wrong length, `Device` when the GPU was asked for by name and
     /// fails, `Memory` when the results cannot be allocated.
     pub async fn predict(&self, inputs: &[&[f32]], device: Option<DeviceKind>) -> Result<Vec<Vec<f32>>> {
-        let rows = self.samples(inputs.iter().map(|input| input.len()))?;
+        let rows = self.samples(&lengths(inputs))?;
         let kind = device.unwrap_or(self.report.borrow().kind);
         if kind == DeviceKind::Cpu {
             return self.cpu.borrow_mut().run(inputs, rows);
@@ -143,13 +150,13 @@ impl Session {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_sync(&self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let rows = self.samples(inputs.iter().map(|input| input.len()))?;
+        let rows = self.samples(&lengths(inputs))?;
         self.cpu.borrow_mut().run(inputs, rows)
     }
 
     /// The CPU executor, for callers that write inputs where it reads them.
-    pub fn cpu(&self) -> RefMut<'_, CpuExecutor> {
-        self.cpu.borrow_mut()
+    pub fn cpu(&self) -> Rc<RefCell<CpuExecutor>> {
+        self.cpu.clone()
     }
 
     /// The model as a container file.
@@ -174,14 +181,14 @@ impl Session {
     ///
     /// # Errors
     /// `Shape` for lengths that are no samples, or of different numbers of them.
-    pub fn samples(&self, inputs: impl ExactSizeIterator<Item = usize>) -> Result<usize> {
+    pub fn samples(&self, lengths: &[usize]) -> Result<usize> {
         let ports = &self.plan.inputs;
-        if inputs.len() != ports.len() {
-            let message = format!("{} inputs given, the model has {}", inputs.len(), ports.len());
+        if lengths.len() != ports.len() {
+            let message = format!("{} inputs given, the model has {}", lengths.len(), ports.len());
             return Err(Error::shape(message));
         }
         let mut samples = None;
-        for (port, length) in ports.iter().zip(inputs) {
+        for (port, &length) in ports.iter().zip(lengths) {
             let width = port.width();
             if length == 0 {
                 return Err(Error::shape("the batch is empty; give at least one sample").tensor(&port.name));
@@ -207,4 +214,8 @@ impl Session {
         }
         samples.ok_or_else(|| Error::shape("the model has no inputs"))
     }
+}
+
+fn lengths(inputs: &[&[f32]]) -> Vec<usize> {
+    inputs.iter().map(|input| input.len()).collect()
 }

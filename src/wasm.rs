@@ -1,6 +1,6 @@
 //! The surface JavaScript sees: conversions, no logic. The TypeScript in `www/package` gives it its public shape.
 
-use crate::{Context, Error, Result, format, format::json::Value, tensor::zeroed_bytes};
+use crate::{Context, Error, Model, Result, format, format::json::Value, tensor::zeroed_bytes};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
@@ -32,8 +32,7 @@ pub fn convert(
     let found = format::format_of(&files).map_err(to_js_error)?;
     drop(files);
     drop(bytes);
-    let container = format::container::write(&model).map_err(to_js_error)?;
-    Ok(js_sys::Array::of2(&found.into(), &Uint8Array::from(container.as_slice())).into())
+    Ok(js_sys::Array::of2(&found.into(), &container_of(&model)?.into()).into())
 }
 
 /// Turns a container into a file of another format, or of smaller weights.
@@ -53,12 +52,13 @@ pub fn save(container: &Uint8Array, format: String, dtype: String) -> JsResult<U
 mod engine {
     use super::*;
     use crate::{
-        Port, Session,
+        Dtype, Plan, Port, Session,
         backend::{Device, DeviceKind},
+        cpu::{CpuExecutor, Share},
         tensor::zeroed,
     };
     use js_sys::{Float32Array, Promise};
-    use std::rc::Rc;
+    use std::{cell::RefCell, rc::Rc};
     use wasm_bindgen_futures::future_to_promise;
 
     /// The format of a file, by its first bytes: `container`, or `foreign` for all that need conversion.
@@ -84,10 +84,7 @@ mod engine {
         #[wasm_bindgen(constructor)]
         pub fn new(container: &Uint8Array, dtype: Option<String>) -> JsResult<Engine> {
             let open = || {
-                let bytes = copy_bytes(container)?;
-                let (model, own) = format::container::read_with_dtype(&bytes)?;
-                drop(bytes);
-                let dtype = dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?;
+                let (model, dtype) = open(container, dtype)?;
                 Ok(Self(Rc::new(Session::from_model(model, dtype)?)))
             };
             open().map_err(to_js_error)
@@ -124,7 +121,11 @@ mod engine {
                 ("outputs", ports(&plan.outputs)),
                 ("layers", Value::Array(layers.collect())),
                 ("parameterCount", model.parameter_count().into()),
+                ("dtype", self.0.dtype().name().into()),
                 ("batched", Value::Bool(plan.batched)),
+                ("steps", plan.steps.len().into()),
+                // The most values a sample has between two steps.
+                ("widest", plan.slots.iter().copied().max().unwrap_or(0).into()),
             ]);
             Ok(info.to_js())
         }
@@ -159,31 +160,87 @@ mod engine {
             })
         }
 
-        /// Makes room on the CPU for inputs of these lengths. Gives the number of their samples, how many of them are
-        /// computed at once, and the address of each input and output. The next call may move them.
-        pub fn reserve(&self, lengths: &[usize]) -> JsResult<Vec<usize>> {
-            let reserve = || {
-                let samples = self.0.samples(lengths.iter().copied())?;
-                let mut cpu = self.0.cpu();
-                let mut answer = vec![samples, cpu.reserve(samples)?];
-                answer.extend((0..lengths.len()).map(|index| cpu.input(index).as_ptr() as usize));
-                let outputs = 0..self.0.plan().outputs.len();
-                answer.extend(outputs.map(|index| cpu.output(index).as_ptr() as usize));
-                Ok(answer)
-            };
-            reserve().map_err(to_js_error)
+        /// Number of samples that inputs of these lengths hold.
+        pub fn samples(&self, lengths: &[usize]) -> JsResult<usize> {
+            self.0.samples(lengths).map_err(to_js_error)
         }
 
-        /// Computes on the CPU the outputs of so many samples, whose inputs were written to their addresses.
-        pub fn compute(&self, samples: usize) -> JsResult<()> {
-            self.0.cpu().compute(samples).map_err(to_js_error)
+        /// What computes it on the CPU.
+        pub fn cpu(&self) -> Cpu {
+            Cpu(self.0.cpu())
         }
 
         /// The model as a container file.
         pub fn save(&self) -> JsResult<Uint8Array> {
-            let bytes = self.0.save().map_err(to_js_error)?;
-            Ok(Uint8Array::from(bytes.as_slice()))
+            container_of(self.0.model())
         }
+    }
+
+    /// A model on the CPU.
+    #[wasm_bindgen]
+    pub struct Cpu(Rc<RefCell<CpuExecutor>>);
+
+    #[wasm_bindgen]
+    impl Cpu {
+        /// Reads a container, for the CPU alone: it holds the weights once.
+        #[wasm_bindgen(constructor)]
+        pub fn new(container: &Uint8Array, dtype: Option<String>) -> JsResult<Cpu> {
+            let open = || {
+                let (model, dtype) = open(container, dtype)?;
+                let plan = Plan::compile(&model)?;
+                Ok(Self(Rc::new(RefCell::new(CpuExecutor::prepare(&model, &plan, dtype)?))))
+            };
+            open().map_err(to_js_error)
+        }
+
+        /// Makes room for samples. Gives how many of them are computed at once, and the address of each input and
+        /// output. The next call may move them.
+        pub fn reserve(&self, samples: usize) -> JsResult<Vec<usize>> {
+            let mut cpu = self.0.borrow_mut();
+            let size = cpu.reserve(samples).map_err(to_js_error)?;
+            let (inputs, outputs) = cpu.ports();
+            let mut answer = vec![size];
+            for index in 0..inputs {
+                answer.push(cpu.input(index).as_ptr() as usize);
+            }
+            for index in 0..outputs {
+                answer.push(cpu.output(index).as_ptr() as usize);
+            }
+            Ok(answer)
+        }
+
+        /// Computes the outputs of so many samples, whose inputs were written to their addresses.
+        pub fn compute(&self, samples: usize) -> JsResult<()> {
+            self.0.borrow_mut().compute(samples).map_err(to_js_error)
+        }
+
+        /// Computes a step of the plan together with others, of which this is the one of that index. Nothing, or what
+        /// they have to exchange before the next step: the address of so many rows of so many values, and those of
+        /// each row that this one computed, from one to before another.
+        #[wasm_bindgen(js_name = computeStep)]
+        pub fn compute_step(
+            &self,
+            step: usize,
+            samples: usize,
+            index: usize,
+            count: usize,
+        ) -> JsResult<Vec<usize>> {
+            let mut cpu = self.0.borrow_mut();
+            let share = cpu.compute_step(step, samples, index, count).map_err(to_js_error)?;
+            Ok(match share {
+                Some(Share { values, width, units }) => {
+                    vec![values.as_ptr() as usize, values.len() / width, width, units.start, units.end]
+                }
+                None => vec![],
+            })
+        }
+    }
+
+    /// The model of a container, and how its weights are kept: as the file does unless a type is given.
+    fn open(container: &Uint8Array, dtype: Option<String>) -> Result<(Model, Dtype)> {
+        let bytes = copy_bytes(container)?;
+        let (model, own) = format::container::read_with_dtype(&bytes)?;
+        Ok((model, dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?))
     }
 
     fn copy_inputs(inputs: &[Float32Array]) -> Result<Vec<Vec<f32>>> {
@@ -214,6 +271,23 @@ mod engine {
     fn to_arrays(outputs: &[Vec<f32>]) -> js_sys::Array {
         outputs.iter().map(|output| Float32Array::from(output.as_slice())).collect()
     }
+}
+
+/// A model as a container file, whose weights are copied once.
+fn container_of(model: &Model) -> JsResult<Uint8Array> {
+    let (start, tensors) = format::container::start(model).map_err(to_js_error)?;
+    let mut end = start.len();
+    let values = tensors.iter().map(|tensor| 4 * tensor.data().len()).sum::<usize>();
+    let file = Uint8Array::new_with_length((end + values) as u32);
+    file.subarray(0, end as u32).copy_from(&start);
+    for tensor in tensors {
+        // This processor's order of bytes is the file's.
+        let bytes: &[u8] = bytemuck::cast_slice(tensor.data());
+        let start = end;
+        end += bytes.len();
+        file.subarray(start as u32, end as u32).copy_from(bytes);
+    }
+    Ok(file)
 }
 
 /// A copy of JavaScript's bytes. wasm-bindgen's own aborts where there is no memory for it.

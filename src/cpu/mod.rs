@@ -4,9 +4,10 @@
 mod pack;
 pub mod scalar;
 
-use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, tensor::zeroed};
+use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, Tensor, tensor::zeroed};
 use nearside_kernels::{Dtype, Scratch};
 use pack::{Packed, pack};
+use std::ops::Range;
 
 /// The vector instructions this build was compiled for.
 pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
@@ -26,6 +27,20 @@ pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
 /// read seldom enough for the product not to wait for them.
 const BLOCK_VALUES: usize = 64 * 1024;
 const BLOCK_SAMPLES: std::ops::RangeInclusive<usize> = 96..=256;
+
+/// Weights from which on a dense layer is worth sharing: half a megabyte, which one core reads in 30 µs, while handing the
+/// values over takes 5 to 20.
+const SHARED_WEIGHTS: usize = 1 << 17;
+
+/// What an executor computed of a layer that several compute together.
+pub struct Share<'a> {
+    /// Rows of `width` values: its own are there, the others' are to be written here.
+    pub values: &'a mut [f32],
+    /// Values a row.
+    pub width: usize,
+    /// Those of every row that it computed.
+    pub units: Range<usize>,
+}
 
 /// A plan with its weights packed for the kernels, and the buffers it runs in.
 pub struct CpuExecutor {
@@ -62,7 +77,7 @@ impl CpuExecutor {
         let block_samples = (BLOCK_VALUES / widest).clamp(*BLOCK_SAMPLES.start(), *BLOCK_SAMPLES.end());
         let slots = vec![Vec::new(); plan.slots.len()];
         Ok(Self {
-            plan: plan.clone(),
+            plan: without_packed(plan),
             weights,
             slots,
             capacity: 0,
@@ -75,19 +90,18 @@ impl CpuExecutor {
     pub fn notes(&self) -> Vec<String> {
         let note = |packed: &Option<Packed>| {
             let Some(packed) = packed else { return String::new() };
-            let dtype = match packed.dense.dtype() {
-                Dtype::F32 => return String::new(),
-                Dtype::F16 => "f16",
-                Dtype::Int8 => "int8",
-            };
+            if packed.dense.dtype() == Dtype::F32 {
+                return String::new();
+            }
+            let dtype = packed.dense.dtype().name();
             let parts = (packed.error * 1e5).round() as u32;
             format!(", {dtype} ± {}.{:03} %", parts / 1000, parts % 1000)
         };
         self.weights.iter().map(note).collect()
     }
 
-    /// Makes room for a block of so many samples, or as many of them as are computed at once, whose number it gives.
-    /// Only this moves [`input`](Self::input) and [`output`](Self::output).
+    /// Makes room for a block of so many samples, or as many of them as are computed at once, whose number it gives:
+    /// computing them allocates nothing. Only this moves [`input`](Self::input) and [`output`](Self::output).
     ///
     /// # Errors
     /// `Memory` when they cannot be allocated.
@@ -100,9 +114,20 @@ impl CpuExecutor {
                 *slot = Vec::new();
                 *slot = zeroed(width * capacity)?;
             }
+            for packed in self.weights.iter().flatten() {
+                packed
+                    .dense
+                    .reserve(capacity, &mut self.scratch)
+                    .map_err(|_| Error::memory("the buffers of a batch could not be allocated"))?;
+            }
             self.capacity = capacity;
         }
         Ok(self.capacity.min(samples))
+    }
+
+    /// Number of inputs and of outputs.
+    pub fn ports(&self) -> (usize, usize) {
+        (self.plan.inputs.len(), self.plan.outputs.len())
     }
 
     /// Where an input's samples are to be written: room for as many as were reserved.
@@ -122,17 +147,43 @@ impl CpuExecutor {
     /// # Errors
     /// `Value` for indices outside their table.
     pub fn compute(&mut self, samples: usize) -> Result<()> {
-        let samples = samples.min(self.capacity);
-        for port in &self.plan.inputs {
-            check_limits(port, &self.slots[port.slot][..port.width() * samples])?;
-        }
-        for (step, weights) in self.plan.steps.iter().zip(&self.weights) {
-            let mut output = std::mem::take(&mut self.slots[step.output]);
-            let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
-            reader.run(step, weights.as_ref(), &mut output, &mut self.scratch);
-            self.slots[step.output] = output;
+        for step in 0..self.plan.steps.len() {
+            self.compute_step(step, samples, 0, 1)?;
         }
         Ok(())
+    }
+
+    /// Runs one step of the plan, after those before it, on the first samples. Where several executors run the plan
+    /// together, each on all samples, this one computes its share of the units of a large dense layer, and must be given
+    /// the others' before the next step; of a small one, and of other steps, all.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute).
+    pub fn compute_step(
+        &mut self,
+        step: usize,
+        samples: usize,
+        index: usize,
+        count: usize,
+    ) -> Result<Option<Share<'_>>> {
+        let samples = samples.min(self.capacity);
+        if step == 0 {
+            for port in &self.plan.inputs {
+                check_limits(port, &self.slots[port.slot][..port.width() * samples])?;
+            }
+        }
+        let (step, weights) = (&self.plan.steps[step], self.weights[step].as_ref());
+        let width = step.output_width;
+        let units = match weights {
+            Some(packed) if step.input_width * width >= SHARED_WEIGHTS => packed.dense.share(index, count),
+            _ => 0..width,
+        };
+        let mut output = std::mem::take(&mut self.slots[step.output]);
+        let reader = Reader { plan: &self.plan, slots: &self.slots, samples };
+        reader.run(step, weights, units.clone(), &mut output, &mut self.scratch);
+        self.slots[step.output] = output;
+        let values = &mut self.slots[step.output][..samples * step.rows * width];
+        Ok((units.len() < width).then_some(Share { values, width, units }))
     }
 
     /// Runs the plan on `rows` samples. `inputs` holds one row-major slice for each of the plan's inputs; the result
@@ -146,7 +197,9 @@ impl CpuExecutor {
         let block = if self.capacity > 0 { self.capacity } else { self.reserve(rows)? };
         let outputs = self.plan.outputs.iter().map(|port| zeroed(port.width() * rows));
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
-        for start in (0..rows).step_by(block.max(1)) {
+        // Of equal size: a last one of few samples would be slow, and with 8-bit weights of another precision.
+        let block = rows.div_ceil(rows.div_ceil(block.max(1)).max(1)).max(1);
+        for start in (0..rows).step_by(block) {
             let samples = block.min(rows - start);
             for (index, input) in inputs.iter().enumerate() {
                 let width = self.plan.inputs[index].width();
@@ -162,6 +215,25 @@ impl CpuExecutor {
         }
         Ok(outputs)
     }
+}
+
+/// The plan without the weights that only dense steps read: they were packed.
+fn without_packed(plan: &Plan) -> Plan {
+    let mut own = plan.clone();
+    own.weights.fill(Tensor::default());
+    let mut keep = |weights: usize| own.weights[weights] = plan.weights[weights].clone();
+    for step in &plan.steps {
+        if let Source::Weights(weights) = step.input {
+            keep(weights);
+        }
+        if let Some(Source::Weights(weights)) = step.second {
+            keep(weights);
+        }
+        if let Kernel::Lookup { table } = step.kernel {
+            keep(table);
+        }
+    }
+    own
 }
 
 /// Refuses inputs that are not what the plan's ports take.
@@ -222,14 +294,22 @@ impl Reader<'_> {
         }
     }
 
-    fn run(&self, step: &Step, packed: Option<&Packed>, output: &mut [f32], scratch: &mut Scratch) {
+    /// `units` are those of a dense layer to compute.
+    fn run(
+        &self,
+        step: &Step,
+        packed: Option<&Packed>,
+        units: Range<usize>,
+        output: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let Step { rows, input_width, output_width, .. } = *step;
         let input = self.values(step.input, rows * input_width);
         let output = &mut output[..self.samples * rows * output_width];
         let outputs = output.chunks_exact_mut(output_width);
         match step.kernel {
             Kernel::Dense { activation, .. } => match packed {
-                Some(packed) => packed.dense.run(input, output, activation, scratch),
+                Some(packed) => packed.dense.run(input, output, units, activation, scratch),
                 None => unreachable!("prepare packed the weights of every dense step"),
             },
             Kernel::Activate(function) => {

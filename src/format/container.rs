@@ -12,12 +12,13 @@
 
 use super::{
     json::{Object, Value},
-    safetensors,
+    safetensors::{self, Written},
 };
 use crate::{
     Activation, Binary, Dtype, Error, Layer, LayerKind, Model, Node, Result, Tensor,
     layer::{Encoding, Noise},
 };
+use nearside_kernels::append_le_bytes;
 
 const KEY: &str = "nearside";
 const VERSION: usize = 1;
@@ -239,16 +240,30 @@ pub fn dtype_from_name(name: &str) -> Result<Dtype> {
 /// Writes a container.
 ///
 /// # Errors
-/// As [`Model::shapes`]: a model that could not be read again is not written.
+/// As [`start`].
 pub fn write(model: &Model) -> Result<Vec<u8>> {
+    let (mut file, tensors) = start(model)?;
+    file.reserve_exact(tensors.iter().map(|tensor| 4 * tensor.data().len()).sum());
+    tensors.iter().for_each(|tensor| append_le_bytes(&mut file, tensor.data()));
+    Ok(file)
+}
+
+/// What the container of a model begins with, and the tensors whose values follow, in little-endian order.
+///
+/// # Errors
+/// As [`Model::shapes`]: a model that could not be read again is not written.
+pub fn start(model: &Model) -> Result<(Vec<u8>, Vec<&Tensor>)> {
     model.shapes()?;
-    let mut tensors = Vec::new();
+    let (mut entries, mut tensors) = (Vec::new(), Vec::new());
     for Layer { name, kind } in &model.layers {
         for (weight, tensor) in kind.weights() {
-            tensors.push((format!("{name}/{weight}"), "F32", tensor.shape(), f32_bytes(tensor.data())));
+            let bytes = 4 * tensor.data().len();
+            let name = format!("{name}/{weight}");
+            entries.push(Written { name, dtype: "F32", shape: tensor.shape(), bytes });
+            tensors.push(tensor);
         }
     }
-    Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
+    Ok((safetensors::start((KEY, architecture(model).to_text()), &entries), tensors))
 }
 
 /// Writes a container with smaller weights.
@@ -260,15 +275,15 @@ pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     use super::stored::{Stored, Values};
     model.shapes()?;
     let stored = Stored::all(model, dtype)?;
-    let mut tensors = Vec::new();
+    let (mut entries, mut contents) = (Vec::new(), Vec::new());
     // The wider first, so that all are aligned.
     for wanted in ["F32", "F16", "I8"] {
         for Stored { layer, weight, tensor, values } in &stored {
             let name = format!("{layer}/{weight}");
-            let entry = match (values, wanted) {
-                (Values::F32, "F32") => (name, wanted, tensor.shape(), f32_bytes(tensor.data())),
-                (Values::F16(bytes), "F16") => (name, wanted, tensor.shape(), bytes.clone()),
-                (Values::Int8 { bytes, .. }, "I8") => (name, wanted, tensor.shape(), bytes.clone()),
+            let (name, shape, bytes) = match (values, wanted) {
+                (Values::F32, "F32") => (name, tensor.shape(), f32_bytes(tensor.data())),
+                (Values::F16(bytes), "F16") => (name, tensor.shape(), bytes.clone()),
+                (Values::Int8 { bytes, .. }, "I8") => (name, tensor.shape(), bytes.clone()),
                 (Values::Int8 { scale, .. }, "F32") => {
                     if model.layers.iter().any(|layer| layer.name == name) {
                         let message =
@@ -277,19 +292,25 @@ pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
                     }
                     let last = tensor.shape().len().saturating_sub(1);
                     let shape = tensor.shape().get(last..).unwrap_or_default();
-                    (format!("{name}/scale"), wanted, shape, f32_bytes(scale))
+                    (format!("{name}/scale"), shape, f32_bytes(scale))
                 }
                 _ => continue,
             };
-            tensors.push(entry);
+            entries.push(Written { name, dtype: wanted, shape, bytes: bytes.len() });
+            contents.push(bytes);
         }
     }
-    Ok(safetensors::write((KEY, architecture(model).to_text()), &tensors))
+    let mut file = safetensors::start((KEY, architecture(model).to_text()), &entries);
+    contents.iter().for_each(|bytes| file.extend_from_slice(bytes));
+    Ok(file)
 }
 
 /// Floats as files have them.
+#[cfg(feature = "formats")]
 pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    nearside_kernels::to_le_bytes(values)
+    let mut bytes = Vec::with_capacity(4 * values.len());
+    append_le_bytes(&mut bytes, values);
+    bytes
 }
 
 /// The architecture of a model, without its weights.

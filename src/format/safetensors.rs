@@ -183,14 +183,14 @@ impl Entry {
     }
 }
 
-/// Writes a file: tensors in the order given, aligned to 8 bytes. The first of each is its name, the second its type.
-pub fn write(metadata: (&str, String), tensors: &[(String, &'static str, &[usize], Vec<u8>)]) -> Vec<u8> {
+/// What a file begins with, up to its tensors: they follow in the order given, the first of them aligned to 8 bytes.
+pub fn start(metadata: (&str, String), tensors: &[Written]) -> Vec<u8> {
     let (key, text) = metadata;
     let mut header = vec![(METADATA.to_string(), Value::object([(key, Value::String(text))]))];
     let mut end = 0;
-    for (name, dtype, shape, bytes) in tensors {
+    for Written { name, dtype, shape, bytes } in tensors {
         let start = end;
-        end += bytes.len();
+        end += bytes;
         let entry = [
             ("dtype", Value::from(*dtype)),
             ("shape", Value::sizes(shape)),
@@ -200,9 +200,19 @@ pub fn write(metadata: (&str, String), tensors: &[(String, &'static str, &[usize
     }
     let mut header = Value::Object(header.into()).to_text().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    let mut file = Vec::with_capacity(8 + header.len() + end);
-    file.extend((header.len() as u64).to_le_bytes());
-    file.extend(header);
-    tensors.iter().for_each(|(.., bytes)| file.extend_from_slice(bytes));
-    file
+    let mut start = (header.len() as u64).to_le_bytes().to_vec();
+    start.extend(header);
+    start
+}
+
+/// A tensor to be written.
+pub struct Written<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its type, as files have it.
+    pub dtype: &'static str,
+    /// Length of each axis.
+    pub shape: &'a [usize],
+    /// How many its values take.
+    pub bytes: usize,
 }

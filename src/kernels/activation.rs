@@ -463,7 +463,7 @@ impl Rowwise {
                     *y = (x - max) - log_sum;
                 }
             }
-            Self::Sparsemax => sparsemax(row, out),
+            Self::Sparsemax => sparsemax(row, row_max(row), out),
             Self::Glu => {
                 let (values, gates) = row.split_at(row.len() / 2);
                 for ((y, value), gate) in out.iter_mut().zip(values).zip(gates) {
@@ -475,11 +475,7 @@ impl Rowwise {
             Self::Max => out.fill(row_max(row)),
             Self::Min => out.fill(row_min(row)),
             Self::Product => out.fill(row.iter().product()),
-            Self::ArgMax => {
-                let max = row_max(row);
-                let first = row.iter().position(|&x| x == max || x.is_nan());
-                out.fill(first.unwrap_or(0) as f32);
-            }
+            Self::ArgMax => out.fill(position_of(row_max(row), row)),
             Self::Standardize { epsilon } => {
                 let mean = row_sum(row, |x| x) / row.len() as f32;
                 let variance = row_sum(row, |x| (x - mean) * (x - mean)) / row.len() as f32;
@@ -554,8 +550,13 @@ pub(crate) fn row_min(row: &[f32]) -> f32 {
     row.iter().copied().fold(f32::INFINITY, |a, b| Binary::Minimum.value(a, b))
 }
 
-pub(crate) fn sparsemax(row: &[f32], out: &mut [f32]) {
-    let max = row_max(row);
+/// Where the largest value, or the first NaN, is.
+pub(crate) fn position_of(max: f32, row: &[f32]) -> f32 {
+    row.iter().position(|&x| x == max || x.is_nan()).unwrap_or(0) as f32
+}
+
+/// `max` is the row's largest value.
+pub(crate) fn sparsemax(row: &[f32], max: f32, out: &mut [f32]) {
     let threshold = sparsemax_threshold(row, max);
     for (y, x) in out.iter_mut().zip(row) {
         let x = x - max;

@@ -2,7 +2,7 @@
 
 use crate::{
     Binary, Elementwise, Rowwise,
-    activation::{SELU_ALPHA, SELU_SCALE, row_min, sparsemax},
+    activation::{SELU_ALPHA, SELU_SCALE, position_of, row_min, sparsemax},
     vector::{clamp, erf, exponential, ln, multiply_add, round, select},
 };
 use wide::f32x4;
@@ -11,17 +11,23 @@ impl Elementwise {
     /// The function of every value, in place.
     #[inline(never)]
     pub fn apply(self, values: &mut [f32]) {
-        if self == Self::Linear {
+        if matches!(self, Self::Linear) {
             return;
         }
-        let (vectors, rest) = values.as_chunks_mut();
-        for values in vectors {
-            *values = self.vector(f32x4::new(*values)).to_array();
-        }
-        if !rest.is_empty() {
-            let mut last = [0.0; 4];
-            last[..rest.len()].copy_from_slice(rest);
-            rest.copy_from_slice(&self.vector(f32x4::new(last)).to_array()[..rest.len()]);
+        // One loop for the last, shorter vector too: a second copy of all functions is 4 KB.
+        for values in values.chunks_mut(4) {
+            let mut vector = [0.0; 4];
+            if let Ok(whole) = <[f32; 4]>::try_from(&*values) {
+                vector = whole;
+            } else {
+                vector[..values.len()].copy_from_slice(values);
+            }
+            let result = self.vector(f32x4::new(vector)).to_array();
+            if let Ok(whole) = <&mut [f32; 4]>::try_from(&mut *values) {
+                *whole = result;
+            } else {
+                values.copy_from_slice(&result[..values.len()]);
+            }
         }
     }
 
@@ -160,11 +166,7 @@ impl Rowwise {
             Self::Sum => out.fill(row_sum(row, 0.0, false)),
             Self::Mean => out.fill(row_sum(row, 0.0, false) / row.len() as f32),
             Self::Max => out.fill(row_max(row)),
-            Self::ArgMax => {
-                let max = row_max(row);
-                let first = row.iter().position(|&x| x == max || x.is_nan());
-                out.fill(first.unwrap_or(0) as f32);
-            }
+            Self::ArgMax => out.fill(position_of(row_max(row), row)),
             Self::Standardize { epsilon } => {
                 let mean = row_sum(row, 0.0, false) / row.len() as f32;
                 let variance = row_sum(row, mean, true) / row.len() as f32;
@@ -178,7 +180,7 @@ impl Rowwise {
                 let sum = row_sum(row, 0.0, true);
                 scaled(row, 0.0, if sum < epsilon { epsilon } else { sum }.sqrt(), out);
             }
-            Self::Sparsemax => sparsemax(row, out),
+            Self::Sparsemax => sparsemax(row, row_max(row), out),
             Self::Min => out.fill(row_min(row)),
             Self::Product => out.fill(row.iter().product()),
         }
@@ -215,7 +217,7 @@ fn exponentials(row: &[f32], max: f32, out: &mut [f32]) -> f32 {
 
 /// The largest value, NaN if any is.
 #[inline(never)]
-pub(crate) fn row_max(row: &[f32]) -> f32 {
+fn row_max(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| Binary::Maximum.value(a, b);
     let (vectors, rest) = row.as_chunks();
     // Where x is NaN, or larger: once the sum is NaN, nothing is larger.

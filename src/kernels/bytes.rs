@@ -33,10 +33,11 @@ pub fn extend_from_le_bytes(floats: &mut Vec<f32>, bytes: &[u8]) {
     floats.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
 }
 
-/// Floats as they are stored in little-endian order.
+/// Appends floats in little-endian order.
 #[inline(never)]
-pub fn to_le_bytes(floats: &[f32]) -> Vec<u8> {
-    let mut bytes = vec![0; 4 * floats.len()];
-    bytes.as_chunks_mut().0.iter_mut().zip(floats).for_each(|(bytes, float)| *bytes = float.to_le_bytes());
-    bytes
+pub fn append_le_bytes(bytes: &mut Vec<u8>, floats: &[f32]) {
+    let start = bytes.len();
+    bytes.resize(start + 4 * floats.len(), 0);
+    let room = bytes[start..].as_chunks_mut().0;
+    room.iter_mut().zip(floats).for_each(|(bytes, float)| *bytes = float.to_le_bytes());
 }

@@ -12,6 +12,6 @@ mod vector;
 
 pub use activation::{Activation, Elementwise, Rowwise};
 pub use binary::Binary;
-pub use bytes::{extend_from_le_bytes, to_le_bytes, zeroed_bytes, zeroed_floats};
+pub use bytes::{append_le_bytes, extend_from_le_bytes, zeroed_bytes, zeroed_floats};
 pub use dense::{PANEL, PackedDense, Row, Scratch, Weights};
 pub use small::{Dtype, Halves, Pair};

@@ -18,6 +18,17 @@ pub enum Dtype {
     Int8,
 }
 
+impl Dtype {
+    /// The name that callers and files know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 /// One input's weights of a panel as 16-bit floats.
 pub type Halves = [[i16; 4]; VECTORS];
 

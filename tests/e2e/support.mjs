@@ -19,13 +19,13 @@ const FOLDERS = ['pkg', 'tests/e2e', 'tests/fixtures'];
  * A suite that shares one browser, with or without WebGPU, and one server. `tests` gets an object that holds them and,
  * unless other folders are served, a page with the package and page.html's helpers as globals.
  */
-export function inBrowser(name, { webgpu, folders = FOLDERS }, tests) {
+export function inBrowser(name, { webgpu, folders = FOLDERS, headers }, tests) {
   describe(name, () => {
     const context = {};
     let server;
     before(async () => {
       context.browser = await openBrowser(webgpu);
-      server = await serve(folders);
+      server = await serve(folders, 0, headers);
       context.url = server.url;
       if (folders === FOLDERS) context.page = await openPage(context);
     });

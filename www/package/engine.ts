@@ -1,10 +1,12 @@
 /** The WebAssembly modules: which is taken, when they are fetched, and what happens when one fails. */
 import * as engine from '../generated/engine.js';
+import { allocate } from './allocate.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
+import type { ThreadedModel } from './threads.js';
 
-export { detect, wasmMemory } from '../generated/engine.js';
-export type { Engine } from '../generated/engine.js';
+export { detect } from '../generated/engine.js';
+export type { Cpu, Engine } from '../generated/engine.js';
 
 type Formats = typeof import('./formats.js');
 type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer> }) => Promise<unknown>;
@@ -47,8 +49,10 @@ export function assertLive(session: engine.Engine): void {
 }
 
 /** Frees a session's memory, unless it is gone. */
-export function close(session: engine.Engine): void {
-  if (sessions.delete(session)) guard(() => session.free());
+export function close(session: engine.Engine, computer?: { free(): void }): void {
+  if (!sessions.delete(session)) return;
+  guard(() => computer?.free());
+  guard(() => session.free());
 }
 
 /** Fetches the formats module, once. */
@@ -74,6 +78,16 @@ async function withFormats<T>(act: (formats: Formats) => T | Promise<T>): Promis
     return await act(formats);
   } catch (thrown) {
     throw isPlainError(thrown) ? toError(thrown) : thrown;
+  }
+}
+
+/** Opens a model in workers. */
+export async function openInWorkers(model: ThreadedModel): Promise<void> {
+  try {
+    const { openThreads } = await import('./pool.js');
+    model.report(...(await openThreads(model, { start: platform.startWorker, module: engine.wasmModule, allocate, toError })));
+  } catch (cause) {
+    model.report(`one thread, because workers failed: ${String(cause)}`);
   }
 }
 

@@ -1,8 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Engine, assertLive, close, guard, guardAsync, saveAs, wasmMemory } from './engine.js';
+import { Computer, type Widths } from './compute.js';
+import { type Engine, assertLive, close, guard, guardAsync, openInWorkers, saveAs } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
+import { type Threads, chooseThreads, worthwhile } from './threads.js';
 
 /** An input or output of a model. */
 export interface TensorSpec {
@@ -35,6 +37,8 @@ export interface DeviceReport {
   reason: string;
   /** Vector instructions of the CPU build. */
   simd: string;
+  /** Threads that compute large batches on the CPU. They are started when there is one. */
+  threads: number;
   /** The GPU's name, where it is used. */
   adapter?: string;
 }
@@ -72,17 +76,9 @@ interface EngineInfo {
   layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
   parameterCount: number;
   batched: boolean;
-}
-
-/** Where the engine reads inputs and writes outputs. */
-interface Block {
-  /** Of the inputs of all samples, for which it was made. */
-  lengths: number[];
-  samples: number;
-  /** Samples computed at once. */
-  size: number;
-  inputs: Float32Array[];
-  outputs: Float32Array[];
+  dtype: string;
+  steps: number;
+  widest: number;
 }
 
 const OPTIONS = ['batchSize', 'signal', 'device'];
@@ -99,11 +95,17 @@ export class Model {
   readonly format: ModelFormat;
   #engine: Engine | undefined;
   #device: DeviceReport;
-  #block: Block | undefined;
+  #computer: Computer;
+  #last = { lengths: [] as number[], samples: 0 };
+  #threaded: { dtype: string; widths: Widths };
+  /** Threads that there are, or may be started; 1 for none. */
+  #threadCount: number;
+  #threads: Threads | undefined;
+  #threadNote = '';
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
-  constructor(engine: Engine, format: ModelFormat) {
+  constructor(engine: Engine, format: ModelFormat, threads: number | undefined) {
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);
@@ -111,16 +113,21 @@ export class Model {
       return { name, shape: whole(shape), dtype: labels ? 'string' : 'float32', ...(classes && { classes }) };
     };
     this.#engine = engine;
-    this.#device = guard(() => engine.device()) as DeviceReport;
+    this.#device = { ...(guard(() => engine.device()) as DeviceReport), threads: 1 };
     this.name = info.name;
     this.inputs = info.inputs.map(spec);
     this.outputs = info.outputs.map(spec);
     this.layers = info.layers.map((layer) => ({ ...layer, outputShape: whole(layer.outputShape) }));
     this.parameterCount = info.parameterCount;
     this.format = format;
+    this.#threadCount = threads ?? chooseThreads(this.parameterCount);
+    const { dtype, steps, widest } = info;
+    const widths = { inputs: this.inputs.map(width), outputs: this.outputs.map(width), steps, widest };
+    this.#threaded = { dtype, widths };
+    this.#computer = new Computer(guard(() => engine.cpu()), widths);
   }
 
-  /** Which device answers, and why. It changes when a GPU fails that was chosen automatically. */
+  /** Which device answers, and why. It changes when a GPU fails that was chosen automatically, and when threads start. */
   get device(): DeviceReport {
     return this.#device;
   }
@@ -151,7 +158,7 @@ export class Model {
   /** `predict` on the CPU, at once. */
   predictSync<Output extends ModelOutput = Tensor>(x: ModelInput): Output {
     const arrays = this.#arrays(x);
-    return this.#tensors(this.#compute(arrays)) as Output;
+    return this.#tensors(this.#compute(arrays, this.#samples(arrays))) as Output;
   }
 
   /** A table of the layers, and one of the steps they were compiled to, for people. */
@@ -183,7 +190,9 @@ export class Model {
   dispose(): void {
     const engine = this.#engine;
     this.#engine = undefined;
-    if (engine) close(engine);
+    if (!engine) return;
+    this.#threads?.close();
+    close(engine, this.#computer);
   }
 
   [Symbol.dispose](): void {
@@ -207,56 +216,65 @@ export class Model {
       throw new NearsideError('value', `there is no device '${String(device)}'; use 'cpu' or 'gpu'`);
     }
     // On the CPU there is nothing to wait for, and a fault reaches the guard.
-    if ((device ?? this.#device.kind) === 'cpu') return this.#compute(batch);
+    if ((device ?? this.#device.kind) === 'cpu') return this.#shareOut(batch, this.#samples(batch));
     const answer = await guardAsync(() => engine.predict(batch, device === 'gpu'));
     if (engine === this.#engine) this.#reportChanges();
     return answer;
   }
 
-  /** The outputs of a batch, computed on the CPU. Inputs are written where it reads them, block by block. */
-  #compute(inputs: Float32Array[]): Float32Array[] {
-    const engine = this.#live();
-    return guard(() => {
-      const block = this.#reserve(engine, inputs);
-      if (block.samples === block.size) {
-        inputs.forEach((input, i) => block.inputs[i]!.set(input));
-        engine.compute(block.size);
-        return block.outputs.map((output) => output.slice());
-      }
-      const outputs = block.outputs.map((output) => allocate((output.length / block.size) * block.samples));
-      for (let start = 0; start < block.samples; start += block.size) {
-        const size = Math.min(block.size, block.samples - start);
-        const part = (whole: Float32Array, of: Float32Array) => {
-          const width = of.length / block.size;
-          return whole.subarray(start * width, (start + size) * width);
-        };
-        inputs.forEach((input, i) => block.inputs[i]!.set(part(input, block.inputs[i]!)));
-        engine.compute(size);
-        outputs.forEach((output, i) => part(output, block.outputs[i]!).set(block.outputs[i]!.subarray(0, part(output, block.outputs[i]!).length)));
-      }
-      return outputs;
-    });
+  /** The outputs of a batch, computed on the CPU of this thread. */
+  #compute(inputs: Float32Array[], samples: number): Float32Array[] {
+    this.#live();
+    return guard(() => this.#computer.run(inputs, samples));
   }
 
-  /** The engine's buffers for inputs of these lengths: those of the last call, if its were the same. */
-  #reserve(engine: Engine, inputs: Float32Array[]): Block {
-    const last = this.#block;
-    // Views of a memory that has grown since have lost their length.
-    if (last?.inputs[0]?.length && inputs.every(({ length }, i) => length === last.lengths[i]) && inputs.length === last.lengths.length) {
-      return last;
-    }
-    const lengths = inputs.map(({ length }) => length);
-    const [samples, size, ...addresses] = engine.reserve(Uint32Array.from(lengths)) as unknown as [number, number, ...number[]];
-    const { buffer } = wasmMemory() as WebAssembly.Memory;
-    const views = [...this.inputs, ...this.outputs].map((spec, i) => new Float32Array(buffer, addresses[i], size * width(spec)));
-    return (this.#block = { lengths, samples, size, inputs: views.slice(0, lengths.length), outputs: views.slice(lengths.length) });
+  /** Number of samples of a batch. The engine is not asked again for the lengths of the last one. */
+  #samples(inputs: Float32Array[]): number {
+    const engine = this.#live();
+    const { lengths, samples } = this.#last;
+    if (inputs.every(({ length }, i) => length === lengths[i])) return samples;
+    const asked = inputs.map(({ length }) => length);
+    this.#last = { lengths: asked, samples: guard(() => engine.samples(Uint32Array.from(asked))) };
+    return this.#last.samples;
+  }
+
+  /** As `#compute`, by workers if that is faster. They are started behind the first prediction for which it is. */
+  #shareOut(inputs: Float32Array[], samples: number): Float32Array[] | Promise<Float32Array[]> {
+    const compute = () => this.#compute(inputs, samples);
+    if (!worthwhile(samples, this.parameterCount, this.#threadCount)) return compute();
+    if (this.#threads) return this.#threads.compute(inputs, samples, compute);
+    const answer = compute();
+    void this.startThreads();
+    return answer;
+  }
+
+  /** @internal Opens the model in workers, which compute large batches from then on. */
+  async startThreads(): Promise<void> {
+    const count = this.#threadCount;
+    this.#threadCount = 1; // until they are there
+    if (count < 2) return;
+    const engine = this.#live();
+    const { dtype, widths } = this.#threaded;
+    const report = (note: string, threads?: Threads) => {
+      if (!this.#engine) return threads?.close();
+      this.#threads = threads;
+      this.#threadCount = threads ? count : 1;
+      this.#threadNote = `; ${note}`;
+      this.#report(engine.device() as DeviceReport);
+    };
+    await openInWorkers({ container: guard(() => engine.save()), dtype, widths, count, report });
+  }
+
+  /** Takes a report from the engine, and tells the listeners. */
+  #report(report: DeviceReport): void {
+    const reason = report.kind === 'cpu' ? report.reason + this.#threadNote : report.reason;
+    this.#device = { ...report, reason, threads: this.#threads ? this.#threadCount : 1 };
+    this.#listeners.forEach((listener) => listener(this.#device));
   }
 
   #reportChanges(): void {
     const report = guard(() => this.#live().device()) as DeviceReport;
-    if (report.kind === this.#device.kind) return;
-    this.#device = report;
-    this.#listeners.forEach((listener) => listener(report));
+    if (report.kind !== this.#device.kind) this.#report(report);
   }
 
   /** Splits every input into batches of `batchSize` samples. */
@@ -281,15 +299,6 @@ export class Model {
     });
     if (tensors.length === 1) return tensors[0]!;
     return Object.fromEntries(this.outputs.map((output, i) => [output.name, tensors[i]!]));
-  }
-}
-
-function allocate(length: number): Float32Array {
-  try {
-    return new Float32Array(length);
-  } catch (cause) {
-    const megabytes = Math.ceil((4 * length) / 1e6);
-    throw new NearsideError('memory', `${megabytes} MB could not be allocated; use a smaller batch or model`, {}, { cause });
   }
 }
 

@@ -1,10 +1,32 @@
 /** The entry point for Node: the same package, reading local files. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { NearsideError } from './errors.js';
 import { platform } from './platform.js';
+import type { Reply } from './worker.js';
 
 platform.readModule = async (url) => (url.protocol === 'file:' ? readFile(url) : fetch(url));
+
+platform.startWorker = () => {
+  const worker = new Worker(new URL('./node-worker.js', import.meta.url));
+  let waiting = 0;
+  const wait = (change: 1 | -1) => ((waiting += change) ? worker.ref() : worker.unref()); // idle, it does not keep Node alive
+  return {
+    post: (request, transfer) => {
+      wait(1);
+      worker.postMessage(request, transfer as ArrayBuffer[]);
+    },
+    listen: (onReply, onFailure) => {
+      worker.on('message', (reply: Reply) => {
+        wait(-1);
+        onReply(reply);
+      });
+      worker.on('error', onFailure);
+    },
+    terminate: () => void worker.terminate(),
+  };
+};
 
 platform.readFile = async (source) => {
   const text = String(source);
