@@ -1,8 +1,7 @@
 /** The pool's worker in a browser. */
-import { type Request, answer } from './worker.js';
+import { type Request, answer, buffers } from './worker.js';
 
 globalThis.onmessage = ({ data }: MessageEvent<Request>) => {
   const reply = answer(data);
-  const buffers = 'outputs' in reply ? reply.outputs.map(({ buffer }) => buffer as ArrayBuffer) : [];
-  globalThis.postMessage(reply, { transfer: buffers });
+  globalThis.postMessage(reply, { transfer: buffers(reply) });
 };

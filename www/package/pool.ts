@@ -25,13 +25,17 @@ export interface Port {
   terminate(): void;
 }
 
-/** Samples a worker is given at most at once, so that those that are faster take more. */
-const MOST = 1024;
+/** Parts of a batch for each worker: it computes one while the page copies the next, and those that are faster take more. */
+const PARTS = 2;
+/** Samples of a part, at least, where there are so many: for fewer, reading the weights costs more. */
+const MANY = 64;
 
 /** The workers are gone: who waited for them computes by himself. */
 export class WorkersLost extends Error {}
 
 class Worker {
+  /** Arrays that came back, to be written again: fresh memory costs more than the copy. */
+  readonly spare: Float32Array<ArrayBuffer>[] = [];
   #port: Port;
   #waiting: { resolve: (answer: Float32Array[]) => void; reject: (cause: unknown) => void }[] = [];
 
@@ -48,6 +52,18 @@ class Worker {
     return answer;
   }
 
+  /** A copy of values, for the worker. */
+  copy(values: Float32Array): Float32Array<ArrayBuffer> {
+    const index = this.spare.findIndex((array) => array.length === values.length);
+    if (index < 0) {
+      this.spare.length = 0; // of another batch size
+      return values.slice() as Float32Array<ArrayBuffer>;
+    }
+    const [array] = this.spare.splice(index, 1);
+    array!.set(values);
+    return array!;
+  }
+
   end(cause: Error): void {
     this.#port.terminate();
     this.#waiting.splice(0).forEach(({ reject }) => reject(cause));
@@ -57,7 +73,10 @@ class Worker {
     if ('fault' in reply) return lose(reply.fault);
     const { resolve, reject } = this.#waiting.shift()!;
     if ('error' in reply) reject(this.host.toError(reply.error));
-    else resolve(reply.outputs);
+    else {
+      this.spare.push(...reply.spare);
+      resolve(reply.outputs);
+    }
   }
 }
 
@@ -112,19 +131,21 @@ async function together(own: Worker[], id: number, inputs: Float32Array[], sampl
 /** Each computes some of the samples. */
 async function apart(own: Worker[], id: number, inputs: Float32Array[], samples: number, widths: Widths, host: Host): Promise<Float32Array[]> {
   const outputs = widths.outputs.map((width) => host.allocate(width * samples));
-  const size = Math.min(Math.ceil(samples / own.length), MOST);
+  const each = Math.ceil(samples / own.length);
+  const size = Math.max(Math.min(each, MANY), Math.ceil(each / PARTS));
   let next = 0;
   const work = async (worker: Worker) => {
     while (next < samples) {
       const start = next;
       const end = Math.min(start + size, samples);
       next = end;
-      const part = inputs.map((input, i) => input.slice(start * widths.inputs[i]!, end * widths.inputs[i]!));
+      const part = inputs.map((input, i) => worker.copy(input.subarray(start * widths.inputs[i]!, end * widths.inputs[i]!)));
       const buffers = part.map(({ buffer }) => buffer);
       const answers = await worker.ask({ act: 'apart', id, inputs: part, samples: end - start }, buffers);
       answers.forEach((answer, i) => outputs[i]!.set(answer, start * widths.outputs[i]!));
     }
   };
-  await Promise.all(own.map(work));
+  // Two at a time: one is computed, and one waits.
+  await Promise.all([...own, ...own].map(work));
   return outputs;
 }

@@ -16,10 +16,11 @@ export type Request =
       count: number;
       shared: Shared | undefined;
     }
-  | { act: 'apart' | 'together'; id: number; inputs: Float32Array[]; samples: number }
+  | { act: 'apart'; id: number; inputs: Float32Array<ArrayBuffer>[]; samples: number }
+  | { act: 'together'; id: number; inputs: Float32Array[]; samples: number }
   | { act: 'close'; id: number };
 
-export type Reply = { outputs: Float32Array[] } | { error: PlainError } | { fault: string };
+export type Reply = { outputs: Float32Array[]; /** What the request brought, to be used again. */ spare: Float32Array<ArrayBuffer>[] } | { error: PlainError } | { fault: string };
 
 /** Memory that all workers of a model see. */
 interface Shared {
@@ -41,11 +42,17 @@ const models = new Map<number, Member>();
 /** Answers one request. */
 export function answer(request: Request): Reply {
   try {
-    return { outputs: act(request) };
+    const outputs = act(request);
+    return { outputs, spare: request.act === 'apart' ? request.inputs : [] };
   } catch (thrown) {
     if (isPlainError(thrown) || thrown instanceof NearsideError) return { error: { kind: thrown.kind, message: thrown.message, context: thrown.context } };
     return { fault: String(thrown) };
   }
+}
+
+/** What a reply gives away. */
+export function buffers(reply: Reply): ArrayBuffer[] {
+  return 'outputs' in reply ? [...reply.outputs, ...reply.spare].map(({ buffer }) => buffer as ArrayBuffer) : [];
 }
 
 function act(request: Request): Float32Array[] {
