@@ -126,22 +126,32 @@ impl Session {
     /// `Shape` for an empty batch or inputs of the wrong length, `Device` when the GPU was asked for by name and
     /// fails, `Memory` when the results cannot be allocated.
     pub async fn predict(&self, inputs: &[&[f32]], device: Option<DeviceKind>) -> Result<Vec<Vec<f32>>> {
-        let rows = self.samples(&lengths(inputs))?;
-        let kind = device.unwrap_or(self.report.borrow().kind);
-        if kind == DeviceKind::Cpu {
-            return self.cpu.borrow_mut().run(inputs, rows);
+        if device.unwrap_or(self.report.borrow().kind) == DeviceKind::Gpu
+            && let Some(outputs) = self.predict_on_gpu(inputs, device.is_some()).await?
+        {
+            return Ok(outputs);
         }
+        self.predict_sync(inputs)
+    }
+
+    /// [`predict`](Self::predict) on the GPU. Nothing when it fails and was neither asked for by name when it was chosen
+    /// nor, as `by_name` says, for this call: it is given up, and the CPU is to answer.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub async fn predict_on_gpu(&self, inputs: &[&[f32]], by_name: bool) -> Result<Option<Vec<Vec<f32>>>> {
+        let rows = self.samples(&lengths(inputs))?;
         let answer = match self.gpu().await {
             Ok(gpu) => gpu.run(inputs, rows).await,
             Err(error) => Err(error),
         };
         match answer {
-            Err(error) if device.is_none() && self.device.get() == Device::Auto => {
+            Err(error) if !by_name && self.device.get() == Device::Auto => {
                 self.gpu.take();
                 self.report.replace(DeviceReport::cpu(format!("the GPU failed: {error}")));
-                self.cpu.borrow_mut().run(inputs, rows)
+                Ok(None)
             }
-            answer => answer,
+            answer => answer.map(Some),
         }
     }
 

@@ -53,24 +53,68 @@ mod engine {
     use super::*;
     use crate::{
         Dtype, Plan, Port, Session,
-        backend::{Device, DeviceKind},
+        backend::Device,
         cpu::{CpuExecutor, Share},
+        format::safetensors::Source,
         tensor::zeroed,
     };
     use js_sys::{Float32Array, Promise};
-    use std::{cell::RefCell, rc::Rc};
+    use std::{borrow::Cow, cell::RefCell, ops::Range, rc::Rc};
     use wasm_bindgen_futures::future_to_promise;
-
-    /// The format of a file, by its first bytes: `container`, or `foreign` for all that need conversion.
-    #[wasm_bindgen]
-    pub fn detect(start: &[u8]) -> JsResult<String> {
-        Ok(format::detect(start).map_err(to_js_error)?.name().to_string())
-    }
 
     /// The memory that the addresses are of.
     #[wasm_bindgen(js_name = wasmMemory)]
     pub fn wasm_memory() -> JsValue {
         wasm_bindgen::memory()
+    }
+
+    /// The model of a container.
+    #[wasm_bindgen]
+    pub struct Container {
+        model: Model,
+        /// How the CPU is to keep its weights.
+        dtype: Dtype,
+    }
+
+    #[wasm_bindgen]
+    impl Container {
+        /// Reads a container. Weights are to be kept in a type: that of the file unless one is given. Nothing of the file
+        /// is needed afterwards.
+        #[wasm_bindgen(constructor)]
+        pub fn new(file: &Uint8Array, dtype: Option<String>) -> JsResult<Container> {
+            let read = || {
+                let (model, own) = format::container::read_from(&JsFile(file))?;
+                let dtype = dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?;
+                Ok(Self { model, dtype })
+            };
+            read().map_err(to_js_error)
+        }
+    }
+
+    /// A file in JavaScript's memory, from which weights are copied where they are to be.
+    struct JsFile<'a>(&'a Uint8Array);
+
+    impl JsFile<'_> {
+        fn part(&self, Range { start, end }: Range<usize>) -> Uint8Array {
+            self.0.subarray(start as u32, end as u32)
+        }
+    }
+
+    impl Source for JsFile<'_> {
+        fn length(&self) -> usize {
+            self.0.length() as usize
+        }
+
+        fn bytes(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>> {
+            Ok(copy_bytes(&self.part(range))?.into())
+        }
+
+        fn floats(&self, range: Range<usize>) -> Result<Vec<f32>> {
+            let mut floats = zeroed(range.len() / 4)?;
+            // This processor's order of bytes is the file's.
+            self.part(range).copy_to(bytemuck::cast_slice_mut(&mut floats));
+            Ok(floats)
+        }
     }
 
     /// A session, shared with the predictions in flight.
@@ -79,15 +123,11 @@ mod engine {
 
     #[wasm_bindgen]
     impl Engine {
-        /// Reads a container, and makes its model ready on the CPU, with weights kept in a type: that of the file
-        /// unless one is given.
+        /// Makes a container's model ready on the CPU.
         #[wasm_bindgen(constructor)]
-        pub fn new(container: &Uint8Array, dtype: Option<String>) -> JsResult<Engine> {
-            let open = || {
-                let (model, dtype) = open(container, dtype)?;
-                Ok(Self(Rc::new(Session::from_model(model, dtype)?)))
-            };
-            open().map_err(to_js_error)
+        pub fn new(container: Container) -> JsResult<Engine> {
+            let session = Session::from_model(container.model, container.dtype).map_err(to_js_error)?;
+            Ok(Self(Rc::new(session)))
         }
 
         /// Changes the device that answers when none is named: `auto`, `cpu` or `gpu`.
@@ -147,16 +187,16 @@ mod engine {
             self.0.summary().map_err(to_js_error)
         }
 
-        /// The outputs for a batch, as a promise of one array for each output: on the GPU if `on_gpu`, else on the
-        /// device that was chosen.
-        pub fn predict(&self, inputs: Vec<Float32Array>, on_gpu: bool) -> Promise {
+        /// The outputs for a batch on the GPU, as a promise of one array for each output; of `undefined` when it fails,
+        /// and the CPU is to answer, as it may where the GPU was not asked for by name.
+        #[wasm_bindgen(js_name = predictOnGpu)]
+        pub fn predict_on_gpu(&self, inputs: Vec<Float32Array>, by_name: bool) -> Promise {
             let session = self.0.clone();
             future_to_promise(async move {
                 let inputs = copy_inputs(&inputs).map_err(to_js_error)?;
                 let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-                let device = on_gpu.then_some(DeviceKind::Gpu);
-                let outputs = session.predict(&inputs, device).await.map_err(to_js_error)?;
-                Ok(to_arrays(&outputs).into())
+                let outputs = session.predict_on_gpu(&inputs, by_name).await.map_err(to_js_error)?;
+                Ok(outputs.map_or(JsValue::UNDEFINED, |outputs| to_arrays(&outputs).into()))
             })
         }
 
@@ -182,15 +222,11 @@ mod engine {
 
     #[wasm_bindgen]
     impl Cpu {
-        /// Reads a container, for the CPU alone: it holds the weights once.
+        /// Makes a container's model ready on the CPU alone: it holds the weights once.
         #[wasm_bindgen(constructor)]
-        pub fn new(container: &Uint8Array, dtype: Option<String>) -> JsResult<Cpu> {
-            let open = || {
-                let (model, dtype) = open(container, dtype)?;
-                let plan = Plan::compile(&model)?;
-                Ok(Self(Rc::new(RefCell::new(CpuExecutor::prepare(&model, &plan, dtype)?))))
-            };
-            open().map_err(to_js_error)
+        pub fn new(Container { model, dtype }: Container) -> JsResult<Cpu> {
+            let prepare = || CpuExecutor::prepare(&model, &Plan::compile(&model)?, dtype);
+            Ok(Self(Rc::new(RefCell::new(prepare().map_err(to_js_error)?))))
         }
 
         /// Makes room for samples. Gives how many of them are computed at once, and the address of each input and
@@ -234,13 +270,6 @@ mod engine {
                 None => vec![],
             })
         }
-    }
-
-    /// The model of a container, and how its weights are kept: as the file does unless a type is given.
-    fn open(container: &Uint8Array, dtype: Option<String>) -> Result<(Model, Dtype)> {
-        let bytes = copy_bytes(container)?;
-        let (model, own) = format::container::read_with_dtype(&bytes)?;
-        Ok((model, dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?))
     }
 
     fn copy_inputs(inputs: &[Float32Array]) -> Result<Vec<Vec<f32>>> {

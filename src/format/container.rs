@@ -12,7 +12,7 @@
 
 use super::{
     json::{Object, Value},
-    safetensors::{self, Written},
+    safetensors::{self, Source, Written},
 };
 use crate::{
     Activation, Binary, Dtype, Error, Layer, LayerKind, Model, Node, Result, Tensor,
@@ -41,15 +41,15 @@ pub fn is_container(start: &[u8]) -> bool {
 /// `Format` for damaged bytes or an architecture that is not one, `Unsupported` for one of a later version, `Shape`
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
-    Ok(read_with_dtype(bytes)?.0)
+    Ok(read_from(&bytes)?.0)
 }
 
 /// [`read`], and the smallest type that the file keeps weights in.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with_dtype(bytes: &[u8]) -> Result<(Model, Dtype)> {
-    let mut file = safetensors::File::read(bytes)?;
+pub fn read_from(source: &dyn Source) -> Result<(Model, Dtype)> {
+    let mut file = safetensors::File::read(source)?;
     let Some(Value::String(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
             "this safetensors file holds weights without an architecture; use a file that nearside saved with \

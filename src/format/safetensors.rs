@@ -9,11 +9,41 @@ use crate::{
     model::sorted,
     tensor::{element_count, reserve},
 };
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 /// The largest header read, as in the reference implementation.
 const MAX_HEADER: usize = 100_000_000;
 const METADATA: &str = "__metadata__";
+
+/// A file's bytes, wherever they are: a page's need not all be copied to be read.
+pub trait Source {
+    /// Number of bytes.
+    fn length(&self) -> usize;
+    /// Those of a range within them.
+    ///
+    /// # Errors
+    /// `Memory` where they cannot be copied.
+    fn bytes(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>>;
+    /// Those of a range as floats in little-endian order.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    fn floats(&self, range: Range<usize>) -> Result<Vec<f32>> {
+        let mut floats = reserve(range.len() / 4)?;
+        nearside_kernels::extend_from_le_bytes(&mut floats, &self.bytes(range)?);
+        Ok(floats)
+    }
+}
+
+impl Source for &[u8] {
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(self.get(range).unwrap_or_default()))
+    }
+}
 
 /// A file taken apart; the tensors' bytes stay where they are.
 pub struct File<'a> {
@@ -23,7 +53,9 @@ pub struct File<'a> {
     pub dtype: Dtype,
     /// The header's entries in the order of their names, but for those taken.
     entries: Vec<(String, Option<Entry>)>,
-    data: &'a [u8],
+    source: &'a dyn Source,
+    /// Where the tensors' bytes begin.
+    data: usize,
 }
 
 impl<'a> File<'a> {
@@ -32,14 +64,16 @@ impl<'a> File<'a> {
     /// # Errors
     /// `Format`, with the byte offset: a length that is not there, a header that is not JSON of that form, tensors
     /// that overlap, leave gaps or end before or beyond the file.
-    pub fn read(bytes: &'a [u8]) -> Result<Self> {
-        let truncated = |needed: usize| {
-            let message = format!("the file is truncated: {needed} bytes needed, {} are there", bytes.len());
-            Error::format(message).offset(bytes.len() as u64)
-        };
-        let length = header_length(bytes)?;
-        let (header, data) = bytes[8..].split_at_checked(length).ok_or_else(|| truncated(8 + length))?;
-        let header = Value::parse(header, "the header").map_err(|error| error.offset(8))?;
+    pub fn read(source: &'a dyn Source) -> Result<Self> {
+        let there = source.length();
+        let length = header_length(&source.bytes(0..there.min(8))?)?;
+        let data = 8 + length;
+        if data > there {
+            let message = format!("the file is truncated: {data} bytes needed, {there} are there");
+            return Err(Error::format(message).offset(there as u64));
+        }
+        let header = Value::parse(&source.bytes(8..data)?, "the header").map_err(|error| error.offset(8))?;
+        let end_of_data = there - data;
         let mut header = Object::new(header, "the header")?;
         let metadata = header.take_optional(METADATA).unwrap_or(Value::Object(Object::default()));
         let metadata = Object::new(metadata, METADATA)?;
@@ -55,25 +89,24 @@ impl<'a> File<'a> {
         let mut position = 0;
         while let Some(Reverse((start, end, index))) = order.pop() {
             let name = &entries[index].0;
-            let offset = (8 + length).saturating_add(start) as u64;
+            let offset = data.saturating_add(start) as u64;
             if start != position {
                 let message =
                     format!("starts at byte {start} of the data, the one before ends at {position}");
                 return Err(Error::format(message).tensor(name).offset(offset));
             }
-            if end > data.len() {
-                let there = data.len();
+            if end > end_of_data {
                 let message =
-                    format!("the file is truncated: byte {end} of the data needed, {there} are there");
-                return Err(Error::format(message).tensor(name).offset(bytes.len() as u64));
+                    format!("the file is truncated: byte {end} of the data needed, {end_of_data} are there");
+                return Err(Error::format(message).tensor(name).offset(there as u64));
             }
             position = end;
         }
-        if position != data.len() {
-            let message = format!("{} bytes follow the last tensor", data.len() - position);
-            return Err(Error::format(message).offset((8 + length + position) as u64));
+        if position != end_of_data {
+            let message = format!("{} bytes follow the last tensor", end_of_data - position);
+            return Err(Error::format(message).offset((data + position) as u64));
         }
-        Ok(Self { metadata, dtype: Dtype::F32, entries, data })
+        Ok(Self { metadata, dtype: Dtype::F32, entries, source, data })
     }
 
     /// Takes out a tensor that must be there, as f32 whatever its type. Whole numbers are taken times the tensor
@@ -86,7 +119,6 @@ impl<'a> File<'a> {
         let entry = entry.ok().and_then(|index| self.entries[index].1.take());
         let entry = entry.ok_or_else(|| Error::format("the file lacks this tensor").tensor(name))?;
         let Entry { dtype, shape, start, end } = entry;
-        let bytes = self.data.get(start..end).unwrap_or_default();
         let width = match dtype.as_str() {
             "I8" => 1,
             "F16" | "BF16" => 2,
@@ -98,7 +130,7 @@ impl<'a> File<'a> {
             }
         };
         let count = element_count(&shape)?;
-        if count.checked_mul(width) != Some(bytes.len()) {
+        if count.checked_mul(width) != Some(end - start) {
             let message = format!("shape {shape:?} does not fit its {} bytes", end - start);
             return Err(Error::format(message).tensor(name));
         }
@@ -107,6 +139,11 @@ impl<'a> File<'a> {
             2 if self.dtype == Dtype::F32 => self.dtype = Dtype::F16,
             _ => {}
         }
+        let range = self.data + start..self.data + end;
+        if width == 4 {
+            return Tensor::new(shape, self.source.floats(range).map_err(|error| error.tensor(name))?);
+        }
+        let bytes = self.source.bytes(range).map_err(|error| error.tensor(name))?;
         let mut data = reserve(count).map_err(|error| error.tensor(name))?;
         match width {
             1 => data.extend(bytes.iter().map(|&byte| f32::from(byte as i8))),
@@ -120,7 +157,6 @@ impl<'a> File<'a> {
                     .iter()
                     .map(|&bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
             ),
-            4 => nearside_kernels::extend_from_le_bytes(&mut data, bytes),
             _ => data.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
         }
         if width == 1 {

@@ -37,7 +37,7 @@ function faults(context, device) {
   /** Runs `act` on a page of its own, where `trap(model)` ends the engine in a trap and resolves to the error. */
   async function onFreshPage(act) {
     const page = await openPage(context);
-    await page.evaluate(() => (globalThis.trap = (model) => caught(async () => load(lying(await model.save('safetensors'))))));
+    await page.evaluate(() => (globalThis.trap = (model) => caught(async () => load(lyingContainer(await model.save('safetensors'))))));
     const found = await page.evaluate(act, device);
     await page.close();
     return found;

@@ -61,8 +61,9 @@ const acts = {
   async failures(path) {
     const model = await load(path);
     const saved = await model.save('safetensors');
-    let { length } = saved;
-    const lying = Object.defineProperty(saved, 'length', { get: () => length++ });
+    // Parts are longer than asked for: WebAssembly code that copies them stops in a trap.
+    const subarray = (start, end) => Uint8Array.prototype.subarray.call(saved, start, start > 8 ? end + 1 : end);
+    const lying = Object.defineProperty(saved, 'subarray', { value: subarray });
     const errors = {
       path: await caught(() => load('nowhere.h5')),
       file: await caught(() => load('file:///nowhere.h5')),

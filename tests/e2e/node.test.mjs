@@ -26,7 +26,7 @@ async function inNode(...args) {
 
 test('the tarball holds what is needed and nothing else', () => {
   const types = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
-  const modules = ['cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'nearside.js', 'node.js'];
+  const modules = ['browser-worker.js', 'cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'nearside.js', 'node-worker.js', 'node.js', 'pool.js'];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));

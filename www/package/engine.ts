@@ -5,7 +5,6 @@ import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import { platform } from './platform.js';
 import type { ThreadedModel } from './threads.js';
 
-export { detect } from '../generated/engine.js';
 export type { Cpu, Engine } from '../generated/engine.js';
 
 type Formats = typeof import('./formats.js');
@@ -35,9 +34,13 @@ function readEngine(): Promise<Module> {
   return readModule('engine.wasm', new URL('./engine.wasm', import.meta.url));
 }
 
-/** Opens a session. */
-export function open(container: Uint8Array, dtype?: string): engine.Engine {
-  const session = guard(() => new engine.Engine(container, dtype));
+/** Opens a session. `release` frees the container, which is not needed once it is read: packing its weights takes as much. */
+export function open(container: Uint8Array, dtype: string | undefined, release: () => void): engine.Engine {
+  const session = guard(() => {
+    const model = new engine.Container(container, dtype);
+    release();
+    return new engine.Engine(model);
+  });
   sessions.add(session);
   return session;
 }

@@ -217,9 +217,9 @@ export class Model {
     }
     // On the CPU there is nothing to wait for, and a fault reaches the guard.
     if ((device ?? this.#device.kind) === 'cpu') return this.#shareOut(batch, this.#samples(batch));
-    const answer = await guardAsync(() => engine.predict(batch, device === 'gpu'));
+    const answer = (await guardAsync(() => engine.predictOnGpu(batch, device === 'gpu'))) as Float32Array[] | undefined;
     if (engine === this.#engine) this.#reportChanges();
-    return answer;
+    return answer ?? this.#shareOut(batch, this.#samples(batch));
   }
 
   /** The outputs of a batch, computed on the CPU of this thread. */

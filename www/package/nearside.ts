@@ -7,11 +7,11 @@
  * const probabilities = await model.predict(pixels);
  * ```
  */
-import { close, convert, detect, guard, guardAsync, open, startEngine, startFormats } from './engine.js';
+import { close, convert, guardAsync, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model, type ModelFormat } from './model.js';
 import { checkThreads } from './threads.js';
-import { type FetchOptions, type ModelSource, type SourceFile, readFile, readSource } from './source.js';
+import { type FetchOptions, type ModelSource, type SourceFile, isOwnFormat, readFile, readSource } from './source.js';
 
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
@@ -49,9 +49,6 @@ export interface LoadOptions extends FetchOptions {
   threads?: number;
 }
 
-/** Enough of a file to know nearside's own format. */
-const DETECTED_BYTES = 64 * 1024;
-
 const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config', 'dtype', 'threads'];
 
 /**
@@ -72,8 +69,9 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
   const [file] = await Promise.all([readSource(source, options, () => void startFormats()), startEngine()]);
   throwIfAborted(options.signal);
-  const [format, container] = isContainer(file, options) ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
-  const engine = open(container, options.dtype);
+  const own = isContainer(file, options);
+  const [format, container] = own ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
+  const engine = open(container, options.dtype, () => (own && file.lent) || free(container));
   try {
     if (device !== 'cpu') await guardAsync(() => engine.choose(device));
     throwIfAborted(options.signal);
@@ -86,7 +84,11 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   }
 }
 
+/** Gives back the memory of bytes that nobody else has: where the browser can, at once. */
+function free({ buffer }: Uint8Array): void {
+  (buffer as ArrayBuffer & { transfer?: (length: number) => void }).transfer?.(0);
+}
+
 function isContainer(file: SourceFile | null, { format = 'safetensors', config }: LoadOptions): file is SourceFile {
-  const detected = file && guard(() => detect(file.bytes.subarray(0, DETECTED_BYTES)));
-  return detected === 'container' && format === 'safetensors' && config === undefined;
+  return file !== null && isOwnFormat(file.bytes) && format === 'safetensors' && config === undefined;
 }

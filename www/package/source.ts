@@ -15,6 +15,8 @@ export interface SourceFile {
   bytes: Uint8Array;
   /** Where it came from at last, after all redirections; empty if it has no address. */
   url: string;
+  /** Whether the bytes are the caller's. */
+  lent?: boolean;
 }
 
 /** How a file is fetched. */
@@ -28,6 +30,9 @@ export interface FetchOptions {
   /** Passed to `fetch`: headers, credentials, mode… */
   requestInit?: RequestInit;
 }
+
+/** The most memory that is taken on a server's word: 256 MB. */
+const MOST_TRUSTED = 2 ** 28;
 
 /** The byte at which the header of a safetensors file begins, with a brace: nearside's own format is one. */
 const HEADER = 8;
@@ -50,22 +55,33 @@ export async function readSource(source: ModelSource, options: FetchOptions, onF
   return file;
 }
 
+/**
+ * @internal Whether a file is nearside's own: safetensors, a file that begins with the length of a header, whose header has
+ * an architecture. The key is looked for as far as it may be from the start.
+ */
+export function isOwnFormat(bytes: Uint8Array): boolean {
+  if (bytes[HEADER] !== 0x7b) return false;
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const header = new TextDecoder().decode(bytes.subarray(HEADER, HEADER + Math.min(length, 64 * 1024)));
+  return /"nearside"\s*:\s*"/.test(header);
+}
+
 type OnStart = (start: Uint8Array) => void;
 
 /** @internal `readSource` without the checks. `onStart` is given the first bytes that arrive, as soon as they do. */
 export async function readFile(source: ModelSource, options: FetchOptions, onStart: OnStart = () => {}): Promise<SourceFile | null> {
-  const whole = (bytes: Uint8Array, url = ''): SourceFile => {
+  const whole = (bytes: Uint8Array, url = '', lent = false): SourceFile => {
     onStart(bytes);
     options.onProgress?.({ loaded: bytes.length, total: bytes.length });
-    return { bytes, url };
+    return { bytes, url, lent };
   };
-  if (source instanceof Uint8Array) return whole(source);
-  if (source instanceof ArrayBuffer) return whole(new Uint8Array(source));
+  if (source instanceof Uint8Array) return whole(source, '', true);
+  if (source instanceof ArrayBuffer) return whole(new Uint8Array(source), '', true);
   if (source instanceof Blob) return whole(new Uint8Array(await source.arrayBuffer()));
   if (source instanceof Response) return readResponse(source, source.url, options, onStart);
   if (typeof source === 'string' || source instanceof URL) {
     const local = await platform.readFile?.(source);
-    if (local) return whole(local, String(source));
+    if (local) return whole(local, String(source), true); // Node may keep several files in one buffer
     return readResponse(await fetchUrl(source, options), String(source), options, onStart);
   }
   if (typeof source === 'object' && source !== null) return null;
@@ -95,7 +111,7 @@ async function readResponse(response: Response, url: string, options: FetchOptio
   const encoded = response.headers.has('content-encoding');
   let total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
   if (response.bodyUsed) throw new NearsideError('value', 'the Response was read before; pass response.clone()', context);
-  const chunks: Uint8Array[] = [];
+  let bytes = new Uint8Array(Math.min(total || 0, MOST_TRUSTED));
   let loaded = 0;
   for (const reader = response.body?.getReader(); reader; ) {
     const { done, value } = await reader.read().catch((cause) => {
@@ -104,23 +120,24 @@ async function readResponse(response: Response, url: string, options: FetchOptio
     });
     if (done) break;
     if (!loaded) onStart(value);
-    chunks.push(value);
+    bytes = append(bytes, loaded, value);
     loaded += value.length;
     if (loaded > total) total = 0; // compressed, though another origin's server hides it
     options.onProgress?.({ loaded, total });
   }
-  return { bytes: join(chunks, loaded), url: response.url };
+  return { bytes: bytes.subarray(0, loaded), url: response.url };
 }
 
-function join(chunks: Uint8Array[], length: number): Uint8Array {
-  if (chunks.length === 1) return chunks[0]!;
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
+/** Writes a chunk behind what was loaded: of a file of unknown length, into an array of twice the size where it is full. */
+function append(bytes: Uint8Array<ArrayBuffer>, loaded: number, chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  const end = loaded + chunk.length;
+  let room = bytes;
+  if (end > bytes.length) {
+    room = new Uint8Array(Math.max(end, 2 * bytes.length));
+    room.set(bytes.subarray(0, loaded));
   }
-  return bytes;
+  room.set(chunk, loaded);
+  return room;
 }
 
 /** Checks https://www.w3.org/TR/SRI/ metadata: of several hashes, one of the strongest algorithm must match. */

@@ -1,5 +1,5 @@
 /** A worker of the pool: an engine of its own, and the models it was given. */
-import { Cpu, initSync } from '../generated/engine.js';
+import { Container, Cpu, initSync } from '../generated/engine.js';
 import { Computer, type Exchange, type Widths } from './compute.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 
@@ -63,7 +63,7 @@ function act(request: Request): Float32Array[] {
   const { act, id } = request;
   if (act === 'open') {
     const { container, dtype, widths, index, count, shared } = request;
-    const computer = new Computer(new Cpu(container, dtype), widths);
+    const computer = new Computer(new Cpu(new Container(container, dtype)), widths);
     models.set(id, { computer, index, count, exchange: exchangeThrough(shared, count) });
     return [];
   }

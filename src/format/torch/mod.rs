@@ -45,7 +45,7 @@ impl Shapes {
 /// `Format` for damaged bytes, `Unsupported` where the architecture is missing or has something that nearside does not
 /// run, `Shape` for weights that do not fit it.
 pub fn read(bytes: &[u8], config: Option<&str>) -> Result<Model> {
-    let mut file = File::read(bytes)?;
+    let mut file = File::read(&bytes)?;
     let shapes = Shapes(file.left().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect());
     let Some(config) = config else { return Err(suggest::without_architecture(&shapes)) };
     let value = Value::parse(config.as_bytes(), CONFIG)?;
