@@ -58,6 +58,13 @@ const acts = {
     return { distances, missing: await caught(() => load('alone.json')) };
   },
 
+  async threads(path) {
+    const [one, two] = [await load(path, { threads: 1 }), await load(path, { threads: 2 })];
+    const x = Float32Array.from({ length: 512 * 784 }, (_, i) => ((i * 7919) % 256) / 255);
+    const [right, answer] = [await one.predict(x), await two.predict(x)];
+    return { device: two.device, same: answer.data.every((value, i) => value === right.data[i]) };
+  },
+
   async failures(path) {
     const model = await load(path);
     const saved = await model.save('safetensors');

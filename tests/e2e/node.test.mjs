@@ -52,6 +52,13 @@ test('in Node a model comes from a path, an address or bytes', async () => {
   for (const [name, distance] of Object.entries(found)) assert.ok(distance <= TOLERANCE, `${name}: ${distance}`);
 });
 
+test('in Node workers compute, which do not keep it alive', async () => {
+  const { device, same } = await inNode('threads', join(FIXTURES, 'mnist_784_128_128_10.h5'));
+  assert.equal(device.threads, 2);
+  assert.match(device.reason, /large batches in 2 threads, that share memory/);
+  assert.ok(same);
+});
+
 test('in Node the files beside a path or a file address are read, and a missing one is named', async () => {
   const { distances, missing } = await inNode('several', FIXTURES);
   assert.equal(Object.keys(distances).length, 5);

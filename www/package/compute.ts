@@ -21,75 +21,54 @@ interface Block {
 }
 
 export class Computer {
-  #cpu: Cpu;
-  #widths: Widths;
   #block: Block | undefined;
 
-  constructor(cpu: Cpu, widths: Widths) {
-    this.#cpu = cpu;
-    this.#widths = widths;
-  }
+  constructor(
+    protected cpu: Cpu,
+    protected widths: Widths,
+  ) {}
 
   /** The outputs of a batch. */
   run(inputs: Float32Array[], samples: number): Float32Array[] {
-    const block = this.#reserve(samples);
+    const block = this.reserve(samples);
     if (samples === block.size) {
       inputs.forEach((input, i) => block.inputs[i]!.set(input));
-      this.#cpu.compute(samples);
+      this.cpu.compute(samples);
       return block.outputs.map((output) => output.slice());
     }
-    const outputs = this.#widths.outputs.map((width) => allocate(width * samples));
+    const outputs = this.widths.outputs.map((width) => allocate(width * samples));
     // Blocks of equal size: a last one of few samples would be slow, and with 8-bit weights of another precision.
     const most = Math.ceil(samples / Math.ceil(samples / block.size));
     for (let start = 0; start < samples; start += most) {
       const size = Math.min(most, samples - start);
       const part = (whole: Float32Array, width: number) => whole.subarray(start * width, (start + size) * width);
-      inputs.forEach((input, i) => block.inputs[i]!.set(part(input, this.#widths.inputs[i]!)));
-      this.#cpu.compute(size);
+      inputs.forEach((input, i) => block.inputs[i]!.set(part(input, this.widths.inputs[i]!)));
+      this.cpu.compute(size);
       outputs.forEach((output, i) => {
-        const width = this.#widths.outputs[i]!;
+        const width = this.widths.outputs[i]!;
         part(output, width).set(block.outputs[i]!.subarray(0, size * width));
       });
     }
     return outputs;
   }
 
-  /**
-   * `run` together with others, each on all samples, which are few; `exchange` gives each step's values to the others
-   * and gets theirs.
-   */
-  runTogether(inputs: Float32Array[], samples: number, index: number, count: number, exchange: Exchange): Float32Array[] {
-    const block = this.#reserve(samples);
-    if (block.size < samples) throw new Error(`${samples} samples do not fit one block of ${block.size}`);
-    inputs.forEach((input, i) => block.inputs[i]!.set(input));
-    for (let step = 0; step < this.#widths.steps; step++) {
-      const shared = this.#cpu.computeStep(step, samples, index, count);
-      if (shared.length === 0) continue;
-      const [address, rows, width, from, to] = shared as unknown as [number, number, number, number, number];
-      exchange(new Float32Array(memory(), address, rows * width), width, from, to);
-    }
-    return block.outputs.map((output) => output.slice());
-  }
-
   free(): void {
-    this.#cpu.free();
+    this.cpu.free();
   }
 
   /** The engine's buffers for a batch: those of the last one, if it was of as many samples. */
-  #reserve(samples: number): Block {
+  protected reserve(samples: number): Block {
     const last = this.#block;
     // Views of a memory that has grown since have lost their length.
     if (last?.samples === samples && last.inputs[0]?.length) return last;
-    const [size, ...addresses] = this.#cpu.reserve(samples) as unknown as [number, ...number[]];
-    const { inputs, outputs } = this.#widths;
+    const [size, ...addresses] = this.cpu.reserve(samples) as unknown as [number, ...number[]];
+    const { inputs, outputs } = this.widths;
     const views = [...inputs, ...outputs].map((width, i) => new Float32Array(memory(), addresses[i], size * width));
     return (this.#block = { samples, size, inputs: views.slice(0, inputs.length), outputs: views.slice(inputs.length) });
   }
 }
 
-/** Gives the values of each row from one to before another to others, and writes theirs into the rest of the rows. */
-export type Exchange = (values: Float32Array, width: number, from: number, to: number) => void;
-
-function memory(): ArrayBuffer {
+/** The memory that addresses are of. */
+export function memory(): ArrayBuffer {
   return (wasmMemory() as WebAssembly.Memory).buffer;
 }

@@ -1,6 +1,6 @@
 /** A worker of the pool: an engine of its own, and the models it was given. */
 import { Container, Cpu, initSync } from '../generated/engine.js';
-import { Computer, type Exchange, type Widths } from './compute.js';
+import { Computer, type Widths, memory } from './compute.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 
 export type Request =
@@ -30,11 +30,34 @@ interface Shared {
   values: [Float32Array, Float32Array];
 }
 
-interface Member {
-  computer: Computer;
-  index: number;
-  count: number;
-  exchange: Exchange;
+/** Gives the values of each row from one to before another to the others, and writes theirs into the rest of the rows. */
+type Exchange = (values: Float32Array, width: number, from: number, to: number) => void;
+
+class Member extends Computer {
+  #index: number;
+  #count: number;
+  #exchange: Exchange;
+
+  constructor({ container, dtype, widths, index, count, shared }: Extract<Request, { act: 'open' }>) {
+    super(new Cpu(new Container(container, dtype)), widths);
+    this.#index = index;
+    this.#count = count;
+    this.#exchange = exchangeThrough(shared, count);
+  }
+
+  /** `run` together with the others, each on all samples, which are few; one of them has the answer. */
+  runTogether(inputs: Float32Array[], samples: number): Float32Array[] {
+    const block = this.reserve(samples);
+    if (block.size < samples) throw new Error(`${samples} samples do not fit one block of ${block.size}`);
+    inputs.forEach((input, i) => block.inputs[i]!.set(input));
+    for (let step = 0; step < this.widths.steps; step++) {
+      const shared = this.cpu.computeStep(step, samples, this.#index, this.#count);
+      if (shared.length === 0) continue;
+      const [address, rows, width, from, to] = shared as unknown as [number, number, number, number, number];
+      this.#exchange(new Float32Array(memory(), address, rows * width), width, from, to);
+    }
+    return this.#index === 0 ? block.outputs.map((output) => output.slice()) : [];
+  }
 }
 
 const models = new Map<number, Member>();
@@ -60,23 +83,18 @@ function act(request: Request): Float32Array[] {
     initSync({ module: request.module });
     return [];
   }
-  const { act, id } = request;
-  if (act === 'open') {
-    const { container, dtype, widths, index, count, shared } = request;
-    const computer = new Computer(new Cpu(new Container(container, dtype)), widths);
-    models.set(id, { computer, index, count, exchange: exchangeThrough(shared, count) });
+  if (request.act === 'open') {
+    models.set(request.id, new Member(request));
     return [];
   }
-  const { computer, index, count, exchange } = models.get(id)!;
-  if (act === 'close') {
-    models.delete(id);
-    computer.free();
+  const model = models.get(request.id)!;
+  if (request.act === 'close') {
+    models.delete(request.id);
+    model.free();
     return [];
   }
   const { inputs, samples } = request;
-  if (act === 'apart') return computer.run(inputs, samples);
-  const outputs = computer.runTogether(inputs, samples, index, count, exchange);
-  return index === 0 ? outputs : []; // all have the same
+  return request.act === 'apart' ? model.run(inputs, samples) : model.runTogether(inputs, samples);
 }
 
 /** How often a worker looks whether the others have arrived before it sleeps: 10 to 20 µs, as long as waking it takes. */
