@@ -139,3 +139,13 @@ fn inputs_that_are_not_finite_stay_so() {
 fn weights_beyond_a_type_are_kept_as_floats() {
     suite::small::weights_beyond_a_type_are_kept_as_floats();
 }
+
+#[test]
+fn shares_of_layers() {
+    suite::shares::shares_of_layers();
+}
+
+#[test]
+fn batches_of_samples() {
+    suite::shares::batches_of_samples();
+}

@@ -78,6 +78,8 @@ fn weights_that_are_kept_small() {
     suite::small::products_of_small_weights();
     suite::small::inputs_that_are_not_finite_stay_so();
     suite::small::weights_beyond_a_type_are_kept_as_floats();
+    suite::shares::shares_of_layers();
+    suite::shares::batches_of_samples();
 }
 
 #[wasm_bindgen_test]

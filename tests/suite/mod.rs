@@ -2,6 +2,7 @@
 
 pub mod gpu;
 pub mod graphs;
+pub mod shares;
 pub mod small;
 pub mod values;
 
