@@ -26,7 +26,7 @@ pub const SIMD: &str = if cfg!(target_feature = "relaxed-simd") {
 /// second-level cache from one layer to the next; but so many samples at least that weights which come from memory are
 /// read seldom enough for the product not to wait for them.
 const BLOCK_VALUES: usize = 64 * 1024;
-const BLOCK_SAMPLES: std::ops::RangeInclusive<usize> = 96..=256;
+const BLOCK_SAMPLES: std::ops::RangeInclusive<usize> = 128..=256;
 
 /// Weights from which on a dense layer is worth sharing: half a megabyte, which one core reads in 30 µs, while handing the
 /// values over takes 5 to 20.
