@@ -67,7 +67,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
-  const [file] = await Promise.all([readSource(source, options, () => void startFormats()), startEngine()]);
+  const [, file] = await Promise.all([startEngine(), readSource(source, options, () => void startFormats())]);
   throwIfAborted(options.signal);
   const own = isContainer(file, options);
   const [format, container] = own ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
