@@ -97,14 +97,15 @@ for (const isolated of [true, false]) {
         };
         const model = await load(file, { device: 'cpu', threads: 6 }); // more than there are already
         globalThis.Worker = Worker;
+        const other = await load(file, { device: 'cpu', threads: 6 });
         const x = Float32Array.from({ length: 256 * 784 }, (_, i) => (i % 255) / 255);
         const right = (await model.predict(x)).data;
         const answers = Array.from({ length: 20 }, () => model.predict(x));
         workers.at(-1).dispatchEvent(new ErrorEvent('error', { message: 'out of memory' }));
         const same = (await Promise.all(answers)).every(({ data }) => data.every((value, i) => value === right[i]));
         const { threads, reason } = model.device;
-        const later = await model.predict(x);
-        return [same, threads, reason, later.data.every((value, i) => value === right[i])];
+        const [later, bystander] = [await model.predict(x), await other.predict(x)];
+        return [same, threads, reason, [later, bystander].every(({ data }) => data.every((value, i) => value === right[i]))];
       }, MNIST);
       assert.deepEqual([found[0], found[1], found[3]], [true, 1, true]);
       assert.match(found[2], /workers failed: .*out of memory/);

@@ -7,7 +7,7 @@
  */
 import type { Widths } from './compute.js';
 import type { PlainError } from './errors.js';
-import { FEW, type ThreadedModel, type Threads, sharesMemory } from './threads.js';
+import { FEW, few, type ThreadedModel, type Threads, sharesMemory } from './threads.js';
 import type { Reply, Request } from './worker.js';
 
 /** What the pool uses of the page's package, of which it has no copy. */
@@ -37,6 +37,7 @@ class Worker {
   /** Arrays that came back, to be written again: fresh memory costs more than the copy. */
   readonly spare: Float32Array<ArrayBuffer>[] = [];
   #port: Port;
+  #lost: Error | undefined;
   #waiting: { resolve: (answer: Float32Array[]) => void; reject: (cause: unknown) => void }[] = [];
 
   constructor(private host: Host) {
@@ -47,6 +48,7 @@ class Worker {
 
   /** Answers come in the order of requests. */
   ask(request: Request, transfer: Transferable[] = []): Promise<Float32Array[]> {
+    if (this.#lost) return Promise.reject(this.#lost); // another model's prediction found it out
     const answer = new Promise<Float32Array[]>((resolve, reject) => this.#waiting.push({ resolve, reject }));
     this.#port.post(request, transfer);
     return answer;
@@ -65,6 +67,7 @@ class Worker {
   }
 
   end(cause: Error): void {
+    this.#lost = cause;
     this.#port.terminate();
     this.#waiting.splice(0).forEach(({ reject }) => reject(cause));
   }
@@ -108,7 +111,7 @@ export async function openThreads(model: ThreadedModel, host: Host): Promise<[no
   const threads: Threads = {
     async compute(inputs, samples, onPage) {
       try {
-        if (isolated && samples < FEW * count) return await together(own, id, inputs, samples);
+        if (isolated && samples < few(count)) return await together(own, id, inputs, samples);
         return await apart(own, id, inputs, samples, widths, host);
       } catch (thrown) {
         if (!(thrown instanceof WorkersLost)) throw thrown;

@@ -37,8 +37,13 @@ const MOST_WEIGHTS = 64e6;
 /** Whether so many samples of a model with so many weights are worth sharing out among so many threads. */
 export function worthwhile(samples: number, weights: number, threads: number): boolean {
   if (threads < 2) return false;
-  if (samples >= FEW * threads) return samples * weights >= MULTIPLICATIONS;
+  if (samples >= few(threads)) return samples * weights >= MULTIPLICATIONS;
   return weights >= WEIGHTS && sharesMemory();
+}
+
+/** Samples below which so many threads work together: they fit one block of the engine's. */
+export function few(threads: number): number {
+  return Math.min(FEW * threads, 128);
 }
 
 /** Whether workers can. */

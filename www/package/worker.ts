@@ -68,7 +68,9 @@ export function answer(request: Request): Reply {
     const outputs = act(request);
     return { outputs, spare: request.act === 'apart' ? request.inputs : [] };
   } catch (thrown) {
-    if (isPlainError(thrown) || thrown instanceof NearsideError) return { error: { kind: thrown.kind, message: thrown.message, context: thrown.context } };
+    const typed = isPlainError(thrown) || thrown instanceof NearsideError;
+    // Without memory one stops where the others wait for it: it is for the pool to end them all.
+    if (typed && !(request.act === 'together' && thrown.kind === 'memory')) return { error: { kind: thrown.kind, message: thrown.message, context: thrown.context } };
     return { fault: String(thrown) };
   }
 }
