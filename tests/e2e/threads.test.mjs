@@ -33,6 +33,33 @@ for (const isolated of [true, false]) {
       });
     }
 
+    test('parts are equal, so that none is of few samples, int8', async () => {
+      const same = await context.page.evaluate(async (file) => {
+        const x = Float32Array.from({ length: 196 * 784 }, (_, i) => ((i * 7919) % 256) / 255);
+        const options = { device: 'cpu', dtype: 'int8' };
+        const [one, three] = [await load(file, { ...options, threads: 1 }), await load(file, { ...options, threads: 3 })];
+        const [right, answer] = [await one.predict(x), await three.predict(x)];
+        return answer.data.every((value, i) => value === right.data[i]);
+      }, MNIST);
+      assert.ok(same);
+    });
+
+    test('a fault in the engine while they start leaves the model to say so, and the page to go on', async () => {
+      const [error, report, shape] = await context.page.evaluate(async (file) => {
+        const model = await load(file, { device: 'cpu' });
+        const container = await model.save('safetensors');
+        await model.predict(new Float32Array(256 * 784)); // starts them
+        await caught(() => load(lyingContainer(container), { device: 'cpu' })); // a trap
+        const error = await caught(() => model.predict(new Float32Array(256 * 784)));
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const again = await load(file, { device: 'cpu', threads: 2 });
+        return [error, again.device, (await again.predict(new Float32Array(256 * 784))).shape];
+      }, MNIST);
+      assertRefused(error, 'internal', /load the model again/);
+      assert.equal(report.threads, 2);
+      assert.deepEqual(shape, [256, 10]);
+    });
+
     test('are started behind the first prediction that is worth it, and the model says so', async () => {
       const [before, after, same] = await context.page.evaluate(async (file) => {
         Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 });

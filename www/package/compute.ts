@@ -1,6 +1,7 @@
 /** Computing on the CPU, on the page and in workers: inputs are written where the engine reads them, block by block. */
 import { type Cpu, wasmMemory } from '../generated/engine.js';
 import { allocate } from './allocate.js';
+import { partSize } from './parts.js';
 
 /** Values a sample of each input and output, and the most between two steps, whose number is given. */
 export interface Widths {
@@ -37,16 +38,15 @@ export class Computer {
       return block.outputs.map((output) => output.slice());
     }
     const outputs = this.widths.outputs.map((width) => allocate(width * samples));
-    // Blocks of equal size: a last one of few samples would be slow, and with 8-bit weights of another precision.
-    const most = Math.ceil(samples / Math.ceil(samples / block.size));
-    for (let start = 0; start < samples; start += most) {
-      const size = Math.min(most, samples - start);
-      const part = (whole: Float32Array, width: number) => whole.subarray(start * width, (start + size) * width);
-      inputs.forEach((input, i) => block.inputs[i]!.set(part(input, this.widths.inputs[i]!)));
+    const part = partSize(samples, block.size);
+    for (let start = 0; start < samples; start += part) {
+      const size = Math.min(part, samples - start);
+      const own = (whole: Float32Array, width: number) => whole.subarray(start * width, (start + size) * width);
+      inputs.forEach((input, i) => block.inputs[i]!.set(own(input, this.widths.inputs[i]!)));
       this.cpu.compute(size);
       outputs.forEach((output, i) => {
         const width = this.widths.outputs[i]!;
-        part(output, width).set(block.outputs[i]!.subarray(0, size * width));
+        own(output, width).set(block.outputs[i]!.subarray(0, size * width));
       });
     }
     return outputs;

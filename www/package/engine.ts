@@ -45,9 +45,14 @@ export function open(container: Uint8Array, dtype: string | undefined, release: 
   return session;
 }
 
+/** Whether a session is of the present instance, and was not closed. */
+export function isLive(session: engine.Engine): boolean {
+  return sessions.has(session);
+}
+
 /** Fails for a session of an instance that has failed. */
 export function assertLive(session: engine.Engine): void {
-  if (sessions.has(session)) return;
+  if (isLive(session)) return;
   throw new NearsideError('internal', 'nearside failed since this model was loaded; load the model again');
 }
 

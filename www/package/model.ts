@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Computer, type Widths } from './compute.js';
-import { type Engine, assertLive, close, guard, guardAsync, openInWorkers, saveAs } from './engine.js';
+import { type Engine, assertLive, close, guard, guardAsync, isLive, openInWorkers, saveAs } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { Tensor } from './tensor.js';
@@ -256,13 +256,14 @@ export class Model {
     const engine = this.#live();
     const { dtype, widths } = this.#threaded;
     const report = (note: string, threads?: Threads) => {
-      if (!this.#engine) return threads?.close();
+      // Disposed of meanwhile, or of an engine that has failed.
+      if (!this.#engine || !isLive(engine)) return threads?.close();
       this.#threads = threads;
       this.#threadCount = threads ? count : 1;
       this.#threadNote = `; ${note}`;
       this.#report(engine.device() as DeviceReport);
     };
-    await openInWorkers({ container: guard(() => engine.save()), dtype, widths, count, report });
+    await openInWorkers({ save: () => guard(() => this.#live().save()), dtype, widths, count, report });
   }
 
   /** Takes a report from the engine, and tells the listeners. */

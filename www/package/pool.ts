@@ -7,7 +7,8 @@
  */
 import type { Widths } from './compute.js';
 import type { PlainError } from './errors.js';
-import { FEW, few, type ThreadedModel, type Threads, sharesMemory } from './threads.js';
+import { partSize } from './parts.js';
+import { few, type ThreadedModel, type Threads, sharesMemory } from './threads.js';
 import type { Reply, Request } from './worker.js';
 
 /** What the pool uses of the page's package, of which it has no copy. */
@@ -99,12 +100,13 @@ export async function openThreads(model: ThreadedModel, host: Host): Promise<[no
   const own = workers.slice(0, count);
   const id = models++;
   const isolated = sharesMemory();
-  let container = model.container;
+  let container = model.save();
   let shared: Extract<Request, { act: 'open' }>['shared'];
   if (isolated) {
-    container = new Uint8Array(new SharedArrayBuffer(container.length));
-    container.set(model.container);
-    const values = () => new Float32Array(new SharedArrayBuffer(4 * FEW * count * widths.widest));
+    const common = new Uint8Array(new SharedArrayBuffer(container.length));
+    common.set(container);
+    container = common;
+    const values = () => new Float32Array(new SharedArrayBuffer(4 * few(count) * widths.widest));
     shared = { barrier: new Int32Array(new SharedArrayBuffer(8)), values: [values(), values()] };
   }
   await Promise.all(own.map((worker, index) => worker.ask({ act: 'open', id, container, dtype, widths, index, count, shared })));
@@ -135,7 +137,7 @@ async function together(own: Worker[], id: number, inputs: Float32Array[], sampl
 async function apart(own: Worker[], id: number, inputs: Float32Array[], samples: number, widths: Widths, host: Host): Promise<Float32Array[]> {
   const outputs = widths.outputs.map((width) => host.allocate(width * samples));
   const each = Math.ceil(samples / own.length);
-  const size = Math.max(Math.min(each, MANY), Math.ceil(each / PARTS));
+  const size = partSize(samples, Math.max(Math.min(each, MANY), Math.ceil(each / PARTS)));
   let next = 0;
   const work = async (worker: Worker) => {
     while (next < samples) {

@@ -4,7 +4,8 @@ import { NearsideError } from './errors.js';
 
 /** What workers need of a model. */
 export interface ThreadedModel {
-  container: Uint8Array;
+  /** The model as a container. */
+  save: () => Uint8Array;
   dtype: string;
   widths: Widths;
   /** Threads. */
@@ -21,7 +22,7 @@ export interface Threads {
 }
 
 /** Samples for each thread below which they are not shared out: computing fewer, a core waits for weights. */
-export const FEW = 16;
+const FEW = 16;
 /**
  * Multiplications from which on a batch is shared out. The CPU makes them in 0.4 ms, and handing them over and back costs
  * 0.1.
