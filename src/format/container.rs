@@ -229,12 +229,10 @@ const EPSILON: &str = "epsilon";
 /// # Errors
 /// `Value` for any other name.
 pub fn dtype_from_name(name: &str) -> Result<Dtype> {
-    match name {
-        "f32" => Ok(Dtype::F32),
-        "f16" => Ok(Dtype::F16),
-        "int8" => Ok(Dtype::Int8),
-        _ => Err(Error::value(format!("there is no dtype '{name}'; use 'f32', 'f16' or 'int8'"))),
-    }
+    let mut dtypes = [Dtype::F32, Dtype::F16, Dtype::Int8].into_iter();
+    dtypes
+        .find(|dtype| dtype.name() == name)
+        .ok_or_else(|| Error::value(format!("there is no dtype '{name}'; use 'f32', 'f16' or 'int8'")))
 }
 
 /// Writes a container.
