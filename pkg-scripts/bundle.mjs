@@ -6,13 +6,13 @@ import { chmodSync, cpSync, copyFileSync, readFileSync, readdirSync, rmSync, wri
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
 
-// The formats module and the pool stay files of their own: they are imported when they are needed.
+// The formats module, the GPU's and the pool stay files of their own: they are imported when they are needed.
 const entry = (name, options) =>
-  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './pool.js'], ...options });
-const inject = ['www/package/microtask.ts'];
+  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './gpu.js', './pool.js'], ...options });
 await Promise.all([
-  entry('nearside', { inject }),
-  entry('node', { inject, platform: 'node' }),
+  entry('nearside', {}),
+  entry('node', { platform: 'node' }),
+  entry('gpu', { inject: ['www/package/microtask.ts'] }),
   entry('formats', { external: [] }),
   entry('pool', {}),
   entry('browser-worker', {}),
@@ -24,7 +24,7 @@ chmodSync('pkg/cli/main.js', 0o755);
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
 // Nothing that is published refers to others.
-const PUBLIC = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `${name}.d.ts`);
+const PUBLIC = ['device', 'errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `${name}.d.ts`);
 for (const file of readdirSync('pkg/types')) if (!PUBLIC.includes(file)) rmSync(`pkg/types/${file}`);
 
 writeFileSync(
@@ -48,6 +48,7 @@ writeFileSync(
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
+        './gpu.wasm': './gpu.wasm',
         './package.json': './package.json',
       },
     },

@@ -21,7 +21,7 @@ fn input_at(row: u32, i: u32) -> f32 {
 
 fn kernel_at(i: u32, unit: u32) -> f32 {
     if i < size.input_width && unit < size.output_width {
-        return kernel[i * size.output_width + unit];
+        return weight(i, unit);
     }
     return 0.0;
 }

@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) t
     var sum = 0.0;
     if unit < size.output_width {
         for (var i = thread.y; i < size.input_width; i += LANES) {
-            sum += input[row * size.input_width + i] * kernel[i * size.output_width + unit];
+            sum += input[row * size.input_width + i] * weight(i, unit);
         }
     }
     sums[thread.y * UNITS + thread.x] = sum;

@@ -7,13 +7,16 @@
 //!   Model   plain data: layers, weights, shapes  ◄── Session
 //!     │  Plan::compile: shapes, fusion, slots          ▲
 //!     ▼                                                │
-//!   Plan    plain data: steps over buffer slots ──► Executor ──► values
-//!                                                  Cpu | Gpu
+//!   Plan    plain data: steps over buffer slots ──► CpuExecutor ──► values
+//!     │  Program::of: shaders over buffers
+//!     ▼
+//!  Program  plain data: what crosses to the GPU's module ──► GpuExecutor ──► values
 //! ```
 //!
-//! Two WebAssembly modules are built from this crate. The *engine* (feature `engine`) plans and runs models and reads
-//! one file format, the [container](format::container). The *formats* module (feature `formats`) turns the files of
-//! other tools into that container, in a memory of its own. A native build has both.
+//! Three WebAssembly modules are built from this crate. The *engine* (feature `engine`) plans models, runs them on the
+//! CPU and reads one file format, the [container](format::container): it is what every page downloads. The *gpu* module
+//! (feature `gpu`) runs programs through WebGPU, and is fetched where that may pay. The *formats* module (feature
+//! `formats`) turns the files of other tools into the container, in a memory of its own. A native build has them all.
 
 #![deny(unsafe_code, missing_docs)]
 
@@ -23,14 +26,16 @@ pub mod layer;
 pub mod model;
 mod tensor;
 
-#[cfg(feature = "engine")]
+#[cfg(feature = "gpu")]
 pub mod backend;
 #[cfg(feature = "engine")]
 pub mod cpu;
-#[cfg(feature = "engine")]
+#[cfg(feature = "gpu")]
 pub mod gpu;
 #[cfg(feature = "engine")]
 pub mod plan;
+#[cfg(any(feature = "engine", feature = "gpu"))]
+pub mod program;
 #[cfg(feature = "engine")]
 pub mod session;
 #[cfg(target_arch = "wasm32")]

@@ -1,7 +1,7 @@
 //! Dense float tensors with checked sizes.
 
 use crate::{Error, Result};
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "gpu"))]
 use nearside_kernels::zeroed_floats;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub fn reserve<T>(len: usize) -> Result<Vec<T>> {
 ///
 /// # Errors
 /// As [`reserve`].
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "gpu"))]
 pub fn zeroed(len: usize) -> Result<Vec<f32>> {
     zeroed_floats(len).map_err(|_| out_of_memory(len, size_of::<f32>()))
 }
@@ -84,7 +84,7 @@ pub fn zeroed(len: usize) -> Result<Vec<f32>> {
 ///
 /// # Errors
 /// As [`reserve`].
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", any(feature = "engine", feature = "formats")))]
 pub fn zeroed_bytes(len: usize) -> Result<Vec<u8>> {
     nearside_kernels::zeroed_bytes(len).map_err(|_| out_of_memory(len, 1))
 }

@@ -466,9 +466,9 @@ mod tfjs {
 
 #[cfg(feature = "engine")]
 fn compare(what: &str, model: Model, npz: &str) {
-    use nearside::backend::DeviceKind;
+    use nearside::backend::Device;
     let npz = bytes(&format!("{npz}.io.npz"));
-    for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+    for device in [Device::Cpu, Device::Gpu] {
         pollster::block_on(recorded::compare(what, model.clone(), npz.clone(), device, 1e-5));
     }
 }

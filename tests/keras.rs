@@ -222,10 +222,10 @@ fn keras_1_files_have_an_input_of_their_own() {
 #[cfg(feature = "engine")]
 mod predictions {
     use super::*;
-    use nearside::backend::DeviceKind;
+    use nearside::backend::Device;
 
     fn compare(file: &str, npz: &str, tolerance: f32) {
-        for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+        for device in [Device::Cpu, Device::Gpu] {
             pollster::block_on(recorded::compare(file, model(file), bytes(npz), device, tolerance));
         }
     }

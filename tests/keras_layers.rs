@@ -200,10 +200,10 @@ fn a_mask_that_a_layer_uses_is_refused() {
 #[cfg(feature = "engine")]
 mod predictions {
     use super::*;
-    use nearside::backend::DeviceKind;
+    use nearside::backend::Device;
 
     fn compare(file: &str, npz: &str) {
-        for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+        for device in [Device::Cpu, Device::Gpu] {
             pollster::block_on(recorded::compare(file, model(file), bytes(npz), device, 1e-5));
         }
     }

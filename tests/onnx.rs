@@ -9,9 +9,10 @@ mod zoo;
 use archive::{Case, bytes, cases};
 use nearside::{
     Dtype, Error, ErrorKind, Model, Plan, Port, Result,
-    backend::{DeviceKind, prepare_gpu},
+    backend::Device,
     cpu::{CpuExecutor, scalar},
     format::{self, container, onnx},
+    gpu::{GpuContext, GpuExecutor},
 };
 use std::panic::catch_unwind;
 
@@ -23,7 +24,10 @@ fn answers(model: &Model, plan: &Plan, inputs: &[&[f32]]) -> Result<[Vec<Vec<f32
     };
     let scalar = scalar::run(plan, inputs, rows)?;
     let cpu = CpuExecutor::prepare(model, plan, Dtype::F32)?.run(inputs, rows)?;
-    let gpu = pollster::block_on(async { prepare_gpu(model, plan).await?.run(inputs, rows).await })?;
+    let gpu = pollster::block_on(async {
+        let context = GpuContext::shared().await?;
+        GpuExecutor::prepare(context, model, plan, Dtype::F32).await?.run(inputs, rows).await
+    })?;
     Ok([scalar, cpu, gpu])
 }
 
@@ -234,7 +238,7 @@ fn one_model_of_two_exporters_answers_as_keras() {
     for name in ["keras_export.onnx", "o_external.onnx"] {
         let file = bytes(&format!("{FOLDER}/{name}"));
         let model = format::read_files(&[(name, &file), ("o_external.onnx.data", &data)], None).unwrap();
-        pollster::block_on(recorded::compare(name, model, recorded.clone(), DeviceKind::Cpu, 1e-5));
+        pollster::block_on(recorded::compare(name, model, recorded.clone(), Device::Cpu, 1e-5));
     }
     for name in ["pytorch_style", "sklearn_wine"] {
         let model = onnx::read(&bytes(&format!("onnx/{name}.onnx")), &[]).unwrap();

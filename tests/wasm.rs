@@ -6,7 +6,7 @@
 mod recorded;
 mod suite;
 
-use nearside::{backend::DeviceKind, format, gpu::GpuContext};
+use nearside::{backend::Device, format, gpu::GpuContext};
 use std::rc::Rc;
 use suite::Backend;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -114,7 +114,7 @@ async fn predictions_equal_kerass() {
         fixture!("mnist_784_128_128_10", "mnist_784_128_128_10"),
         fixture!("rank3", "rank3"),
     ] {
-        for device in [DeviceKind::Cpu, DeviceKind::Gpu] {
+        for device in [Device::Cpu, Device::Gpu] {
             let model = format::read(file).unwrap_or_else(|error| panic!("{name}: {error}"));
             recorded::compare(name, model, npz.to_vec(), device, 1e-5).await;
         }

@@ -4,7 +4,11 @@
 mod pack;
 pub mod scalar;
 
-use crate::{Error, Kernel, Model, Plan, Port, Result, Source, Step, Tensor, tensor::zeroed};
+use crate::{
+    Error, Kernel, Model, Plan, Result, Source, Step, Tensor,
+    program::{check_count, check_input, check_limits},
+    tensor::zeroed,
+};
 use nearside_kernels::{Dtype, Scratch};
 use pack::{Packed, pack};
 use std::ops::Range;
@@ -169,7 +173,7 @@ impl CpuExecutor {
         let samples = samples.min(self.capacity);
         if step == 0 {
             for port in &self.plan.inputs {
-                check_limits(port, &self.slots[port.slot][..port.width() * samples])?;
+                check_limits(&port.name, &port.limits, &self.slots[port.slot][..port.width() * samples])?;
             }
         }
         let (step, weights) = (&self.plan.steps[step], self.weights[step].as_ref());
@@ -239,41 +243,11 @@ fn without_packed(plan: &Plan) -> Plan {
 /// Refuses inputs that are not what the plan's ports take.
 ///
 /// # Errors
-/// `Shape`, naming the input.
+/// `Shape` or `Value`, naming the input.
 pub fn check_inputs(plan: &Plan, inputs: &[&[f32]], rows: usize) -> Result<()> {
-    if inputs.len() != plan.inputs.len() {
-        let message = format!("{} inputs given, the model has {}", inputs.len(), plan.inputs.len());
-        return Err(Error::shape(message));
-    }
+    check_count(plan.inputs.len(), inputs.len())?;
     for (port, input) in plan.inputs.iter().zip(inputs) {
-        if port.width().checked_mul(rows) != Some(input.len()) {
-            return Err(Error::shape(format!(
-                "{} values given, {rows} samples of {} needed",
-                input.len(),
-                port.width()
-            ))
-            .tensor(&port.name));
-        }
-        check_limits(port, input)?;
-    }
-    Ok(())
-}
-
-/// Refuses indices that lie outside their table.
-fn check_limits(port: &Port, input: &[f32]) -> Result<()> {
-    if port.limits.is_empty() {
-        return Ok(());
-    }
-    for (sample, values) in input.chunks_exact(port.limits.len()).enumerate() {
-        for (position, (&value, &limit)) in values.iter().zip(&port.limits).enumerate() {
-            if limit > 0 && !(value >= 0.0 && value < limit as f32 && value == value.trunc()) {
-                return Err(Error::value(format!(
-                    "value {position} of sample {sample} is no whole number from 0 to {}, as an index must be",
-                    limit - 1
-                ))
-                .tensor(&port.name));
-            }
-        }
+        check_input(&port.name, port.width(), &port.limits, input, rows)?;
     }
     Ok(())
 }

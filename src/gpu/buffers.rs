@@ -1,8 +1,11 @@
 //! The buffers of an executor, each destroyed when dropped: a browser's garbage collector would take its time.
 
 use super::context::{GpuContext, Limits};
-use super::kernel::Shader;
-use crate::{Error, Kernel, Plan, Result, Source, Step};
+use super::kernel::{self, FEW_ROWS, MANY_ROWS};
+use crate::{
+    Error, Result,
+    program::{Binding, NONE, Program, Shader, Task},
+};
 use wgpu::BufferUsages as Usage;
 
 /// Bytes of slots and read-back buffer beyond which a batch is split. Large enough that a submission's fixed cost
@@ -15,37 +18,52 @@ const VALUE: u64 = size_of::<f32>() as u64;
 /// The most samples that one submission can take.
 ///
 /// # Errors
-/// `Memory` or `Unsupported` when that is none, with the step that it fails at.
-pub(super) fn batch_limit(plan: &Plan, limits: Limits) -> std::result::Result<usize, (Option<&Step>, Error)> {
-    let bytes = |width: usize| (width as u64).saturating_mul(VALUE);
-    let outputs: u64 = plan.outputs.iter().map(|port| bytes(port.width())).sum();
-    let widest = plan.slots.iter().map(|&width| bytes(width)).max().unwrap_or(0).max(outputs).max(VALUE);
-    let total = plan.slots.iter().map(|&width| bytes(width)).fold(outputs, u64::saturating_add).max(VALUE);
+/// `Memory` or `Unsupported` when that is none, with the layer that it fails at.
+pub(super) fn batch_limit(program: &Program, limits: Limits) -> Result<usize> {
+    let bytes = |width: u32| u64::from(width) * VALUE;
+    let outputs: u64 = program.outputs.iter().map(|place| bytes(place.width)).sum();
+    let slots = || program.slots.iter().map(|&width| bytes(width));
+    let widest = slots().max().unwrap_or(0).max(outputs).max(VALUE);
+    let total = slots().fold(outputs, u64::saturating_add).max(VALUE);
     let mut limit = limits.buffer_bytes / widest;
     if limit == 0 {
-        let wide = |slot: usize| bytes(plan.slots[slot]) > limits.buffer_bytes;
-        let reads_wide = |step: &Step| matches!(step.input, Source::Slot(slot) if wide(slot));
-        let step = plan.steps.iter().find(|step| wide(step.output) || reads_wide(step));
+        let wide = |binding: Binding| {
+            program.slots.get(binding as usize).is_some_and(|&width| bytes(width) > limits.buffer_bytes)
+        };
+        let task = program.tasks.iter().find(|task| wide(task.output) || wide(task.input));
         let message = format!(
             "one sample needs a buffer of {}, this GPU has {} at most; use the CPU",
             megabytes(widest),
             megabytes(limits.buffer_bytes)
         );
-        return Err((step, Error::memory(message)));
+        return Err(name_layer(program, task, Error::memory(message)));
     }
-    for step in plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Dense { .. })) {
-        let units = Shader::DenseRow.max_units(limits.workgroups);
-        limit = limit.min(Shader::Dense.max_rows(limits.workgroups) / (step.rows as u64).max(1));
-        if limit == 0 || step.output_width as u64 > units {
+    for task in program.tasks.iter().filter(|task| task.shader() == Shader::Dense) {
+        // Whichever of them is chosen.
+        let most = |variants: &[kernel::Variant]| {
+            let all = variants.iter().map(|variant| variant.limits(limits.workgroups));
+            all.fold([u64::MAX; 2], |[a, b], [c, d]| [a.min(c), b.min(d)])
+        };
+        let ([rows, units], [_, units_of_few]) = (most(MANY_ROWS), most(FEW_ROWS));
+        limit = limit.min(rows / u64::from(task.rows).max(1));
+        if limit == 0 || u64::from(task.output_width) > units.min(units_of_few) {
             let message = format!(
                 "{} rows of {} units exceed a GPU dispatch; use the CPU",
-                step.rows, step.output_width
+                task.rows, task.output_width
             );
-            return Err((Some(step), Error::unsupported(message)));
+            return Err(name_layer(program, Some(task), Error::unsupported(message)));
         }
     }
     // A batch is split for its size, but a sample is not.
     Ok(limit.min((BATCH_BYTES / total).max(1)) as usize)
+}
+
+/// The error, with the name of a task's layer.
+pub(super) fn name_layer(program: &Program, task: Option<&Task>, error: Error) -> Error {
+    match task.and_then(|task| program.names.get(task.layer as usize)) {
+        Some(layer) => error.layer(layer),
+        None => error,
+    }
 }
 
 /// For people; in whole numbers, because printing floats takes 18 KB of code.
@@ -53,77 +71,45 @@ fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
-/// A plan's weights and tables, resident on the device.
-pub(super) struct Resident {
-    weights: Vec<Option<wgpu::Buffer>>,
-    tables: Vec<Option<wgpu::Buffer>>,
-}
+/// A program's weights and tables, resident on the device.
+pub(super) struct Resident(Vec<wgpu::Buffer>);
 
 impl Resident {
-    pub(super) fn new(plan: &Plan) -> Self {
-        Self { weights: vec![None; plan.weights.len()], tables: vec![None; plan.tables.len()] }
-    }
-
-    /// Uploads what a step reads, unless another step has.
-    ///
     /// # Errors
     /// `Memory` for weights larger than the device can bind.
-    pub(super) fn upload(&mut self, context: &GpuContext, plan: &Plan, step: &Step) -> Result<()> {
-        let sources = [Some(step.input), step.second];
-        let operands = sources.into_iter().flatten().filter_map(|source| match source {
-            Source::Weights(weights) => Some(weights),
-            Source::Slot(_) => None,
-        });
-        for weights in operands.chain(weights_of(step)) {
-            if self.weights[weights].is_none() {
-                let values = bytemuck::cast_slice(plan.weights[weights].data());
-                self.weights[weights] = Some(upload(context, "weights", values)?);
+    pub(super) fn new(context: &GpuContext, program: &Program) -> Result<Self> {
+        let mut resident = Self(Vec::with_capacity(program.buffers.len()));
+        let most = context.limits.buffer_bytes;
+        for (&bytes, index) in program.buffers.iter().zip(program.slots.len()..) {
+            if u64::from(bytes) > most {
+                let reads = |task: &&Task| {
+                    [task.input].iter().chain(&task.further).any(|&binding| binding as usize == index)
+                };
+                let task = program.tasks.iter().find(reads);
+                let [bytes, most] = [bytes.into(), most].map(megabytes);
+                let message = format!("the kernel takes {bytes}, this GPU binds {most} at most; use the CPU");
+                return Err(name_layer(program, task, Error::memory(message)));
             }
+            let usage = Usage::STORAGE | Usage::COPY_DST;
+            resident.0.push(make(context, "weights", u64::from(bytes).max(VALUE), usage));
         }
-        if let Kernel::Select { table } = step.kernel
-            && self.tables[table].is_none()
-        {
-            let positions = bytemuck::cast_slice(&plan.tables[table]);
-            self.tables[table] = Some(upload(context, "table", positions)?);
-        }
-        Ok(())
+        Ok(resident)
     }
 
-    /// The buffer of a source.
-    fn buffer<'a>(&'a self, slots: &'a [wgpu::Buffer], source: Source) -> Option<&'a wgpu::Buffer> {
-        match source {
-            Source::Slot(slot) => slots.get(slot),
-            Source::Weights(weights) => self.weights[weights].as_ref(),
-        }
+    /// Writes a part of a buffer: whole values.
+    pub(super) fn upload(&self, context: &GpuContext, buffer: usize, start: u64, bytes: &[u8]) {
+        context.queue.write_buffer(&self.0[buffer], start, bytes);
     }
-}
 
-/// The weights that belong to a step's kernel.
-fn weights_of(step: &Step) -> impl Iterator<Item = usize> + use<> {
-    let (first, second) = match step.kernel {
-        Kernel::Dense { kernel, bias, .. } => (Some(kernel), bias),
-        Kernel::Lookup { table } => (Some(table), None),
-        _ => (None, None),
-    };
-    first.into_iter().chain(second)
-}
-
-fn upload(context: &GpuContext, label: &str, values: &[u8]) -> Result<wgpu::Buffer> {
-    let (bytes, most) = (values.len() as u64, context.limits.buffer_bytes);
-    if bytes > most {
-        let [bytes, most] = [bytes, most].map(megabytes);
-        return Err(Error::memory(format!(
-            "the kernel takes {bytes}, this GPU binds {most} at most; use the CPU"
-        )));
+    fn buffer<'a>(&'a self, slots: &'a [wgpu::Buffer], binding: Binding) -> Option<&'a wgpu::Buffer> {
+        let index = binding as usize;
+        slots.get(index).or_else(|| self.0.get(index.checked_sub(slots.len())?))
     }
-    let buffer = make(context, label, bytes, Usage::STORAGE | Usage::COPY_DST);
-    context.queue.write_buffer(&buffer, 0, values);
-    Ok(buffer)
 }
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        self.weights.iter().chain(&self.tables).flatten().for_each(wgpu::Buffer::destroy);
+        self.0.iter().for_each(wgpu::Buffer::destroy);
     }
 }
 
@@ -143,15 +129,12 @@ impl Sizes {
         Self { buffer: make(context, "sizes", bytes, Usage::UNIFORM | Usage::COPY_DST), stride }
     }
 
-    pub(super) fn write(&self, context: &GpuContext, steps: &[Step], samples: usize) {
-        let mut bytes = vec![0; steps.len() * self.stride as usize];
-        for (place, step) in bytes.chunks_exact_mut(self.stride as usize).zip(steps) {
-            let (rows, extra) = (samples * step.rows, extra(step));
-            let stride = |source, width: usize| if matches!(source, Source::Slot(_)) { width } else { 0 };
-            let strides =
-                [stride(step.input, step.input_width), step.second.map_or(0, |second| stride(second, extra))];
-            let size = [rows, step.input_width, step.output_width, extra, strides[0], strides[1], 0, 0];
-            let size: Size = size.map(|value| value as u32);
+    pub(super) fn write(&self, context: &GpuContext, tasks: &[Task], samples: usize) {
+        let mut bytes = vec![0; tasks.len() * self.stride as usize];
+        for (place, task) in bytes.chunks_exact_mut(self.stride as usize).zip(tasks) {
+            let (rows, strides) = (samples as u32 * task.rows, [task.input_stride, task.second_stride]);
+            let size: Size =
+                [rows, task.input_width, task.output_width, task.extra, strides[0], strides[1], 0, 0];
             place[..size_of::<Size>()].copy_from_slice(bytemuck::bytes_of(&size));
         }
         context.queue.write_buffer(&self.buffer, 0, &bytes);
@@ -164,16 +147,6 @@ impl Sizes {
             offset: step as u64 * self.stride,
             size: wgpu::BufferSize::new(size_of::<Size>() as u64),
         })
-    }
-}
-
-/// What the step's kernel takes besides its widths.
-fn extra(step: &Step) -> usize {
-    match step.kernel {
-        Kernel::Combine { second_width, .. } => second_width,
-        Kernel::Place { offset } => offset,
-        Kernel::MatMul { rows } => rows,
-        _ => 0,
     }
 }
 
@@ -193,14 +166,16 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn new(
         context: &GpuContext,
-        plan: &Plan,
+        program: &Program,
         capacity: usize,
-        bind: impl Fn(usize, &Step, &[wgpu::Buffer]) -> wgpu::BindGroup,
+        sizes: &Sizes,
+        resident: &Resident,
     ) -> Self {
         let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
-        let slot = |width: &usize| make(context, "slot", (width * capacity) as u64 * VALUE, usage);
-        let slots: Vec<_> = plan.slots.iter().map(slot).collect();
-        let groups = plan.steps.iter().enumerate().map(|(index, step)| bind(index, step, &slots)).collect();
+        let slot = |&width: &u32| make(context, "slot", u64::from(width) * capacity as u64 * VALUE, usage);
+        let slots: Vec<_> = program.slots.iter().map(slot).collect();
+        let bind = |(index, task)| bind(context, task, &slots, sizes.binding(index), resident);
+        let groups = program.tasks.iter().enumerate().map(bind).collect();
         Self { capacity, slots, groups }
     }
 }
@@ -212,28 +187,23 @@ impl Drop for Batch {
     }
 }
 
-/// The bindings of a step, numbered as in step.wgsl, second.wgsl and weights.wgsl.
-pub(super) fn bind(
+/// The bindings of a task, numbered as in step.wgsl, second.wgsl and weights.wgsl.
+fn bind(
     context: &GpuContext,
-    shader: Shader,
-    step: &Step,
+    task: &Task,
     slots: &[wgpu::Buffer],
     size: wgpu::BindingResource<'_>,
     resident: &Resident,
 ) -> wgpu::BindGroup {
-    let input = resident.buffer(slots, step.input).unwrap_or(&slots[step.output]);
-    let mut resources = vec![input.as_entire_binding(), slots[step.output].as_entire_binding(), size];
-    let second = step.second.and_then(|second| resident.buffer(slots, second));
-    let weights = weights_of(step).filter_map(|weights| resident.weights[weights].as_ref());
-    let table = match step.kernel {
-        Kernel::Select { table } => resident.tables[table].as_ref(),
-        _ => None,
-    };
-    let further = second.into_iter().chain(weights).chain(table);
-    // A kernel without bias does not read that binding, but something must be bound.
-    let further: Vec<_> = further.map(wgpu::Buffer::as_entire_binding).collect();
-    resources.extend(further.iter().cycle().take(shader.further_bindings()).cloned());
-    let layout = context.pipelines.bind_group_layout(shader);
+    let output = &slots[task.output as usize];
+    let input = resident.buffer(slots, task.input).unwrap_or(output);
+    let mut resources = vec![input.as_entire_binding(), output.as_entire_binding(), size];
+    for binding in &task.further[..kernel::further_bindings(task)] {
+        // A kernel without bias does not read that binding, but something must be bound.
+        let bound = if *binding == NONE { task.further[0] } else { *binding };
+        resources.push(resident.buffer(slots, bound).unwrap_or(input).as_entire_binding());
+    }
+    let layout = context.pipelines.bind_group_layout(task);
     let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
     let entries: Vec<_> = (0..).zip(resources).map(entry).collect();
     context.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
@@ -246,9 +216,9 @@ pub(super) struct ReadBack {
 }
 
 impl ReadBack {
-    pub(super) fn new(context: &GpuContext, plan: &Plan, capacity: usize) -> Self {
-        let width: usize = plan.outputs.iter().map(|port| port.width()).sum();
-        let bytes = (width * capacity) as u64 * VALUE;
+    pub(super) fn new(context: &GpuContext, program: &Program, capacity: usize) -> Self {
+        let width: u64 = program.outputs.iter().map(|place| u64::from(place.width)).sum();
+        let bytes = width * capacity as u64 * VALUE;
         Self { buffer: make(context, "outputs", bytes, Usage::MAP_READ | Usage::COPY_DST), capacity }
     }
 }
@@ -268,17 +238,18 @@ fn make(context: &GpuContext, label: &str, size: u64, usage: Usage) -> wgpu::Buf
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "engine"))]
 mod tests {
     use super::*;
-    use crate::{Activation, Layer, LayerKind, Model, Tensor};
+    use crate::{Activation, Dtype, Layer, LayerKind, Model, Plan, Tensor};
 
-    fn plan(inputs: usize, units: usize) -> Plan {
+    fn program(inputs: usize, units: usize) -> Program {
         let kernel = Tensor::new(vec![inputs, units], vec![0.0; inputs * units]).unwrap();
         let dense = LayerKind::Dense { kernel, bias: None, activation: Activation::LINEAR };
         let layers =
             vec![Layer::new("x", LayerKind::Input { shape: vec![inputs] }), Layer::new("wide", dense)];
-        Plan::compile(&Model::sequential("m", layers).unwrap()).unwrap()
+        let model = Model::sequential("m", layers).unwrap();
+        Program::of(&Plan::compile(&model).unwrap(), &model, Dtype::F32).0
     }
 
     fn limits(buffer_bytes: u64, workgroups: u32) -> Limits {
@@ -287,25 +258,24 @@ mod tests {
 
     #[test]
     fn a_batch_fits_the_smallest_buffer() {
-        assert_eq!(batch_limit(&plan(3, 100), limits(4000, 65535)).unwrap(), 10);
+        assert_eq!(batch_limit(&program(3, 100), limits(4000, 65535)).unwrap(), 10);
     }
 
     #[test]
     fn a_batch_fits_one_dispatch() {
-        assert_eq!(batch_limit(&plan(3, 4), limits(1 << 30, 2)).unwrap(), 128);
+        assert_eq!(batch_limit(&program(3, 4), limits(1 << 30, 2)).unwrap(), 128);
     }
 
     #[test]
     fn a_large_batch_is_split_for_its_memory() {
-        let limit = batch_limit(&plan(1000, 1000), limits(1 << 32, 65535)).unwrap() as u64;
+        let limit = batch_limit(&program(1000, 1000), limits(1 << 32, 65535)).unwrap() as u64;
         assert_eq!(limit, BATCH_BYTES / (3 * 1000 * VALUE));
     }
 
     #[test]
     fn a_sample_that_fits_no_buffer_is_an_error_that_names_the_layer() {
-        let plan = plan(3, 100);
-        let (step, error) = batch_limit(&plan, limits(399, 65535)).unwrap_err();
-        assert_eq!(step, plan.steps.first());
+        let error = batch_limit(&program(3, 100), limits(399, 65535)).unwrap_err();
+        assert_eq!(error.context().layer.as_deref(), Some("wide"));
         assert_eq!(error.kind(), crate::ErrorKind::Memory);
     }
 }

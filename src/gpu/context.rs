@@ -1,9 +1,12 @@
 //! The adapter and device that executors share, and the record of what went wrong on them.
 
-use super::{kernel::Pipelines, platform};
+use super::{kernel::Pipelines, platform, tune::Choice};
 use crate::{Error, Result};
+use futures_channel::oneshot;
 use std::{
+    cell::{Cell, RefCell},
     future::Future,
+    mem::ManuallyDrop,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -14,6 +17,7 @@ pub struct GpuContext {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Pipelines,
     pub(super) limits: Limits,
+    pub(super) choice: Cell<Choice>,
     adapter_name: String,
     faults: Arc<Mutex<Faults>>,
 }
@@ -47,6 +51,11 @@ impl Faults {
     }
 }
 
+thread_local! {
+    /// Not dropped with the thread, when what wgpu keeps for the thread may be gone already.
+    static SHARED: RefCell<Option<ManuallyDrop<Rc<GpuContext>>>> = const { RefCell::new(None) };
+}
+
 /// Kernels index with 32 bits, and WebGPU binds at most 4 GB.
 const MAX_BUFFER_BYTES: u64 = u32::MAX as u64 - 3;
 
@@ -57,6 +66,22 @@ impl GpuContext {
     /// `Device`, saying whether WebGPU itself, an adapter or a device is missing, and what to do.
     pub async fn open() -> Result<Rc<Self>> {
         Self::open_with_limits(MAX_BUFFER_BYTES, u32::MAX).await
+    }
+
+    /// The thread's own device, opened when it is first asked for or was lost: adapters are slow to ask for, and
+    /// executors of one device share its kernels.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn shared() -> Result<Rc<Self>> {
+        let open =
+            SHARED.with_borrow(|shared| shared.as_deref().cloned().filter(|shared| shared.lost().is_none()));
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        let context = Self::open().await?;
+        SHARED.replace(Some(ManuallyDrop::new(context.clone()))).map(ManuallyDrop::into_inner);
+        Ok(context)
     }
 
     /// As [`open`](Self::open), with buffers of at most that many bytes and dispatches of at most that many workgroups
@@ -91,8 +116,13 @@ impl GpuContext {
             workgroups: required_limits.max_compute_workgroups_per_dimension,
             uniform_alignment: required_limits.min_uniform_buffer_offset_alignment,
         };
-        let descriptor =
-            wgpu::DeviceDescriptor { label: Some("nearside"), required_limits, ..Default::default() };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("nearside"),
+            required_limits,
+            // For profiles, where there is a clock.
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            ..Default::default()
+        };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
             Error::device(format!(
                 "the GPU adapter gave no device: {error}; use the CPU, or reload and try again"
@@ -102,7 +132,7 @@ impl GpuContext {
         platform::record_faults(&device, &faults);
         let pipelines = Pipelines::new(&device);
         let adapter_name = platform::adapter_name(&adapter, &device);
-        Ok(Rc::new(Self { device, queue, pipelines, limits, adapter_name, faults }))
+        Ok(Rc::new(Self { device, queue, pipelines, limits, choice: Cell::default(), adapter_name, faults }))
     }
 
     /// The adapter's name, for people: what there is of description, vendor and architecture.
@@ -132,6 +162,30 @@ impl GpuContext {
             Some(message) => Err(Error::device(format!("the GPU reported an error: {message}"))),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn choice(&self) -> Choice {
+        self.choice.get()
+    }
+
+    /// Waits until all that was submitted is done.
+    ///
+    /// # Errors
+    /// `Device` when the device was lost.
+    pub(super) async fn finished(&self) -> Result<()> {
+        let (sender, answer) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone when the caller gave up.
+            let _ = sender.send(());
+        });
+        platform::mapped(&self.device, answer).await.ok_or_else(|| self.gone())
+    }
+
+    /// The error of a device that does not answer: its own word of that may come later.
+    pub(super) fn gone(&self) -> Error {
+        self.check().err().unwrap_or_else(|| {
+            Error::device("the GPU was lost before its results could be read; load the model again")
+        })
     }
 
     /// Begins to watch for errors of the calls that follow.

@@ -1,27 +1,11 @@
-//! The compute kernels: their sources, their specialisations and their compiled pipelines.
+//! The compute kernels: their sources, the variants among which a device chooses, and their compiled pipelines.
 
 use super::context::GpuContext;
-use crate::{Binary, Elementwise, Error, Kernel, Result, Rowwise};
+use crate::{
+    Error, Result,
+    program::{NONE, Shader, Task},
+};
 use std::cell::RefCell;
-
-/// A kernel, of the same stem as its file in `shaders/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shader {
-    Dense,
-    DenseRow,
-    Activate,
-    Softmax,
-    LogSoftmax,
-    Sparsemax,
-    Glu,
-    Reduce,
-    Normalize,
-    Combine,
-    Select,
-    Place,
-    Lookup,
-    MatMul,
-}
 
 /// A file of `shaders/`.
 struct File {
@@ -29,7 +13,7 @@ struct File {
     text: &'static str,
 }
 
-/// The file as build.rs left it: without comments and indentation, which every page would download.
+/// The file as build.rs left it: without comments and indentation, which pages would download.
 macro_rules! file {
     ($name:literal) => {
         File { name: $name, text: include_str!(concat!(env!("OUT_DIR"), "/", $name)) }
@@ -57,254 +41,161 @@ const PLACE: File = file!("place.wgsl");
 const LOOKUP: File = file!("lookup.wgsl");
 const MATMUL: File = file!("matmul.wgsl");
 
-/// Rows and units that a workgroup of dense.wgsl computes.
-const DENSE_TILE: u32 = 64;
-/// Units that a workgroup of dense_row.wgsl computes.
-const DENSE_ROW_UNITS: u32 = 16;
-/// Values that a workgroup of activate.wgsl or glu.wgsl computes before it strides on.
+/// One way to compute a task.
+pub(super) struct Variant {
+    /// For people, and for a device's choice to be remembered by.
+    pub(super) name: &'static str,
+    /// What makes up its source, what is shared first.
+    files: &'static [File],
+    /// Goes before them: sizes that WGSL wants to know when it is compiled.
+    constants: &'static str,
+    /// How the work is divided.
+    spread: Spread,
+}
+
+/// What a workgroup computes.
+#[derive(Clone, Copy)]
+enum Spread {
+    /// Values, so many of them before it strides on.
+    Values,
+    /// Rows, one before it strides on.
+    Rows,
+    /// A tile of so many rows and units.
+    Tiles { rows: u32, units: u32 },
+}
+
+/// Values that a workgroup computes before it strides on.
 const THREADS: u32 = 256;
 
-impl Shader {
-    const ALL: [Self; 14] = [
-        Self::Dense,
-        Self::DenseRow,
-        Self::Activate,
-        Self::Softmax,
-        Self::LogSoftmax,
-        Self::Sparsemax,
-        Self::Glu,
-        Self::Reduce,
-        Self::Normalize,
-        Self::Combine,
-        Self::Select,
-        Self::Place,
-        Self::Lookup,
-        Self::MatMul,
-    ];
+/// How products of many rows are computed, the one that suits most devices first.
+pub(super) const MANY_ROWS: &[Variant] = &[Variant {
+    name: "tile 64×64",
+    files: &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE],
+    constants: "",
+    spread: Spread::Tiles { rows: 64, units: 64 },
+}];
 
-    /// The kernel of a step.
-    fn of(kernel: &Kernel) -> Self {
-        match kernel {
-            Kernel::Dense { .. } => Self::Dense,
-            Kernel::Activate(_) => Self::Activate,
-            Kernel::Rowwise(Rowwise::Softmax) => Self::Softmax,
-            Kernel::Rowwise(Rowwise::LogSoftmax) => Self::LogSoftmax,
-            Kernel::Rowwise(Rowwise::Sparsemax) => Self::Sparsemax,
-            Kernel::Rowwise(Rowwise::Glu) => Self::Glu,
-            Kernel::Rowwise(function) if function.epsilon().is_some() => Self::Normalize,
-            Kernel::Rowwise(_) => Self::Reduce,
-            Kernel::Combine { .. } => Self::Combine,
-            Kernel::Select { .. } => Self::Select,
-            Kernel::Place { .. } => Self::Place,
-            Kernel::Lookup { .. } => Self::Lookup,
-            Kernel::MatMul { .. } => Self::MatMul,
+/// How products of a few rows are computed, the one that suits most devices first.
+pub(super) const FEW_ROWS: &[Variant] = &[Variant {
+    name: "16 threads a unit",
+    files: &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE_ROW],
+    constants: "",
+    spread: Spread::Tiles { rows: 1, units: 16 },
+}];
+
+/// How other tasks are computed, by the number of their shader after `Dense`.
+const OTHERS: [Variant; Shader::ALL.len() - 1] = [
+    other("activate", Spread::Values, &[STEP, MATH, ACTIVATION, ACTIVATE]),
+    other("softmax", Spread::Rows, &[STEP, MATH, ROW, SOFTMAX]),
+    other("log_softmax", Spread::Rows, &[STEP, MATH, ROW, LOG_SOFTMAX]),
+    other("sparsemax", Spread::Rows, &[STEP, MATH, ROW, SPARSEMAX]),
+    other("glu", Spread::Values, &[STEP, MATH, GLU]),
+    other("reduce", Spread::Rows, &[STEP, MATH, ROW, REDUCE]),
+    other("normalize", Spread::Rows, &[STEP, MATH, ROW, NORMALIZE]),
+    other("combine", Spread::Values, &[STEP, SECOND, MATH, ACTIVATION, COMBINE]),
+    other("select", Spread::Values, &[STEP, SELECT]),
+    other("place", Spread::Values, &[STEP, PLACE]),
+    other("lookup", Spread::Values, &[STEP, SECOND, LOOKUP]),
+    other("matmul", Spread::Values, &[STEP, SECOND, MATMUL]),
+];
+
+const fn other(name: &'static str, spread: Spread, files: &'static [File]) -> Variant {
+    Variant { name, files, constants: "", spread }
+}
+
+impl Variant {
+    /// How a task other than `Dense` is computed.
+    pub(super) fn of(shader: Shader) -> &'static Self {
+        &OTHERS[(shader as usize).saturating_sub(1)]
+    }
+
+    fn source(&self) -> String {
+        std::iter::once(self.constants).chain(self.files.iter().map(|file| file.text)).collect()
+    }
+
+    /// Workgroups along x and y for so many rows, each of that many values written.
+    pub(super) fn workgroups(&self, rows: u32, width: u32, most: u32) -> [u32; 2] {
+        match self.spread {
+            Spread::Values => [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1],
+            Spread::Rows => [rows.min(most), 1],
+            Spread::Tiles { rows: tile_rows, units } => [width.div_ceil(units), rows.div_ceil(tile_rows)],
         }
     }
 
-    /// The files that make up its source, what is shared first.
-    fn files(self) -> &'static [File] {
-        match self {
-            Self::Dense => &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE],
-            Self::DenseRow => &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE_ROW],
-            Self::Activate => &[STEP, MATH, ACTIVATION, ACTIVATE],
-            Self::Softmax => &[STEP, MATH, ROW, SOFTMAX],
-            Self::LogSoftmax => &[STEP, MATH, ROW, LOG_SOFTMAX],
-            Self::Sparsemax => &[STEP, MATH, ROW, SPARSEMAX],
-            Self::Glu => &[STEP, MATH, GLU],
-            Self::Reduce => &[STEP, MATH, ROW, REDUCE],
-            Self::Normalize => &[STEP, MATH, ROW, NORMALIZE],
-            Self::Combine => &[STEP, SECOND, MATH, ACTIVATION, COMBINE],
-            Self::Select => &[STEP, SELECT],
-            Self::Place => &[STEP, PLACE],
-            Self::Lookup => &[STEP, SECOND, LOOKUP],
-            Self::MatMul => &[STEP, SECOND, MATMUL],
-        }
-    }
-
-    fn source(self) -> String {
-        self.files().iter().map(|file| file.text).collect()
-    }
-
-    /// Buffers that it binds besides those of every step.
-    pub(super) fn further_bindings(self) -> usize {
-        match self {
-            Self::Dense | Self::DenseRow => 2,
-            Self::Combine | Self::Select | Self::Lookup | Self::MatMul => 1,
-            _ => 0,
-        }
-    }
-
-    /// Workgroups along x and y for a step of `rows` rows, each of that many values written.
-    pub(super) fn workgroups(self, rows: u32, width: u32, most: u32) -> [u32; 2] {
-        match self {
-            Self::Dense => [width.div_ceil(DENSE_TILE), rows.div_ceil(DENSE_TILE)],
-            Self::DenseRow => [width.div_ceil(DENSE_ROW_UNITS), rows],
-            Self::Softmax | Self::LogSoftmax | Self::Sparsemax | Self::Reduce | Self::Normalize => {
-                [rows.min(most), 1]
-            }
-            _ => [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1],
-        }
-    }
-
-    /// The most rows that [`workgroups`](Self::workgroups) can cover.
-    pub(super) fn max_rows(self, most: u32) -> u64 {
-        match self {
-            Self::Dense => u64::from(most) * u64::from(DENSE_TILE),
-            Self::DenseRow => u64::from(most),
+    /// The most rows and values of a row that [`workgroups`](Self::workgroups) can cover.
+    pub(super) fn limits(&self, most: u32) -> [u64; 2] {
+        match self.spread {
+            Spread::Tiles { rows, units } => [rows, units].map(|side| u64::from(side) * u64::from(most)),
             // These stride over what a dispatch cannot cover.
-            _ => u64::MAX,
-        }
-    }
-
-    /// The most units that [`workgroups`](Self::workgroups) can cover.
-    pub(super) fn max_units(self, most: u32) -> u64 {
-        match self {
-            Self::DenseRow => u64::from(most) * u64::from(DENSE_ROW_UNITS),
-            _ => self.max_rows(most),
+            _ => [u64::MAX; 2],
         }
     }
 }
 
-/// Each kernel's file names, the shared ones first, and its whole source: what the shader test reads.
+/// Each variant's file names, the shared ones first, and its whole source: what the shader test reads.
 #[doc(hidden)]
 pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
-    Shader::ALL.iter().map(|shader| (names(*shader).collect(), shader.source())).collect()
+    let variants = MANY_ROWS.iter().chain(FEW_ROWS).chain(&OTHERS);
+    variants.map(|variant| (variant.files.iter().map(|file| file.name).collect(), variant.source())).collect()
 }
 
-fn names(shader: Shader) -> impl Iterator<Item = &'static str> {
-    shader.files().iter().map(|file| file.name)
-}
-
-/// What is fixed when a kernel is compiled.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What is fixed when a kernel is compiled: of a task, nothing but the functions.
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Specialisation {
-    pub(super) shader: Shader,
-    activation: Elementwise,
-    bias: bool,
-    /// Which of the shader's functions, where it has several.
-    function: usize,
-    epsilon: f32,
+    variant: &'static str,
+    functions: Task,
 }
 
 impl Specialisation {
-    /// A step's kernel.
-    ///
     /// # Errors
     /// `Value` for a parameter that is NaN.
-    pub(super) fn new(kernel: &Kernel) -> Result<Self> {
-        let shader = Shader::of(kernel);
-        let mut this =
-            Self { shader, activation: Elementwise::Linear, bias: false, function: 0, epsilon: 0.0 };
-        match *kernel {
-            Kernel::Dense { bias, activation, .. } => {
-                (this.activation, this.bias) = (activation, bias.is_some());
-            }
-            Kernel::Activate(activation) => this.activation = activation,
-            Kernel::Rowwise(function) => {
-                this.function = number(function);
-                this.epsilon = function.epsilon().unwrap_or(0.0);
-            }
-            Kernel::Combine { op, activation, .. } => {
-                this.activation = activation;
-                this.function = Binary::NAMED.iter().position(|(_, named)| *named == op).unwrap_or(0);
-            }
-            _ => {}
-        }
-        let [a, b, c] = this.activation.parameters();
-        if [a, b, c, this.epsilon].iter().any(|parameter| parameter.is_nan()) {
+    fn new(variant: &Variant, task: &Task) -> Result<Self> {
+        let [a, b, c] = task.parameters;
+        if [a, b, c, task.epsilon].iter().any(|parameter| parameter.is_nan()) {
             return Err(Error::value("a parameter is not a number"));
         }
-        Ok(this)
-    }
-
-    /// The same for a Dense step of few rows.
-    pub(super) fn of_few_rows(self) -> Self {
-        Self { shader: Shader::DenseRow, ..self }
+        let functions = Task {
+            layer: 0,
+            input: 0,
+            output: 0,
+            further: [0; 3],
+            rows: 0,
+            input_width: 0,
+            output_width: 0,
+            extra: 0,
+            input_stride: 0,
+            second_stride: 0,
+            ..*task
+        };
+        Ok(Self { variant: variant.name, functions })
     }
 
     /// The constants that the kernel's source declares: naming others is an error.
-    fn constants(self) -> Vec<(&'static str, f64)> {
+    fn constants(&self) -> Vec<(&'static str, f64)> {
+        let task = &self.functions;
         // They must be finite: the largest number stands for infinity.
         let finite = |parameter: f32| f64::from(parameter.clamp(f32::MIN, f32::MAX));
-        let [p0, p1, p2] = self.activation.parameters().map(finite);
-        let activation =
-            [("ACTIVATION", f64::from(code(self.activation))), ("P0", p0), ("P1", p1), ("P2", p2)];
-        let function = ("FUNCTION", self.function as f64);
-        let further = match self.shader {
-            Shader::Dense | Shader::DenseRow => Some(("BIAS", f64::from(u8::from(self.bias)))),
+        let [p0, p1, p2] = task.parameters.map(finite);
+        let activation = [("ACTIVATION", f64::from(task.activation)), ("P0", p0), ("P1", p1), ("P2", p2)];
+        let function = ("FUNCTION", f64::from(task.function));
+        let further = match task.shader() {
+            Shader::Dense => Some(("BIAS", f64::from(task.bias))),
             Shader::Combine => Some(function),
             Shader::Activate => None,
             Shader::Reduce => return vec![function],
-            Shader::Normalize => return vec![function, ("EPSILON", finite(self.epsilon))],
+            Shader::Normalize => return vec![function, ("EPSILON", finite(task.epsilon))],
             _ => return vec![],
         };
         activation.into_iter().chain(further).collect()
     }
 }
 
-/// The number of a function in reduce.wgsl or normalize.wgsl.
-fn number(function: Rowwise) -> usize {
-    match function {
-        Rowwise::Mean | Rowwise::RmsNormalize { .. } => 1,
-        Rowwise::Max | Rowwise::UnitNormalize { .. } => 2,
-        Rowwise::Min => 3,
-        Rowwise::Product => 4,
-        Rowwise::ArgMax => 5,
-        _ => 0,
-    }
-}
-
-/// The number of a function in activation.wgsl.
-fn code(function: Elementwise) -> u32 {
-    match function {
-        Elementwise::Linear => 0,
-        Elementwise::Relu { .. } => 1,
-        Elementwise::Elu { .. } => 2,
-        Elementwise::Celu { .. } => 3,
-        Elementwise::Selu => 4,
-        Elementwise::Gelu => 5,
-        Elementwise::GeluTanh => 6,
-        Elementwise::Sigmoid => 7,
-        Elementwise::HardSigmoid { .. } => 8,
-        Elementwise::Silu => 9,
-        Elementwise::HardSilu => 10,
-        Elementwise::Tanh => 11,
-        Elementwise::HardTanh => 12,
-        Elementwise::TanhShrink => 13,
-        Elementwise::HardShrink { .. } => 14,
-        Elementwise::SoftShrink { .. } => 15,
-        Elementwise::Threshold { .. } => 16,
-        Elementwise::Softplus => 17,
-        Elementwise::Squareplus { .. } => 18,
-        Elementwise::Softsign => 19,
-        Elementwise::LogSigmoid => 20,
-        Elementwise::Mish => 21,
-        Elementwise::SparsePlus => 22,
-        Elementwise::SparseSigmoid => 23,
-        Elementwise::Exponential => 24,
-        Elementwise::Clip { .. } => 25,
-        Elementwise::Absolute => 26,
-        Elementwise::Negative => 27,
-        Elementwise::Log => 28,
-        Elementwise::SquareRoot => 29,
-        Elementwise::Reciprocal => 30,
-        Elementwise::Sign => 31,
-        Elementwise::Floor => 32,
-        Elementwise::Ceiling => 33,
-        Elementwise::Round => 34,
-        Elementwise::Truncate => 35,
-        Elementwise::Erf => 36,
-        Elementwise::Not => 37,
-        Elementwise::IsNan => 38,
-    }
-}
-
 /// The pipelines compiled so far, and the layouts that they share. Lists, because they stay short.
 pub(super) struct Pipelines {
-    modules: RefCell<Vec<(Shader, wgpu::ShaderModule)>>,
+    modules: RefCell<Vec<(&'static str, wgpu::ShaderModule)>>,
     compiled: RefCell<Vec<(Specialisation, wgpu::ComputePipeline)>>,
     /// By the number of further bindings.
-    layouts: [Layout; 3],
+    layouts: [Layout; 4],
 }
 
 fn find<K: PartialEq, V: Clone>(list: &RefCell<Vec<(K, V)>>, wanted: &K) -> Option<V> {
@@ -320,71 +211,75 @@ impl Pipelines {
     pub(super) fn new(device: &wgpu::Device) -> Self {
         use wgpu::BufferBindingType::{Storage, Uniform};
         let [read, write] = [true, false].map(|read_only| Storage { read_only });
+        let bindings = [read, write, Uniform, read, read, read];
         Self {
             modules: RefCell::default(),
             compiled: RefCell::default(),
             // As declared in step.wgsl, second.wgsl and weights.wgsl.
-            layouts: [3, 4, 5].map(|count| Layout::new(device, &[read, write, Uniform, read, read][..count])),
+            layouts: [3, 4, 5, 6].map(|count| Layout::new(device, &bindings[..count])),
         }
     }
 
-    pub(super) fn bind_group_layout(&self, shader: Shader) -> &wgpu::BindGroupLayout {
-        &self.layout(shader).group
+    pub(super) fn bind_group_layout(&self, task: &Task) -> &wgpu::BindGroupLayout {
+        &self.layout(task).group
     }
 
-    fn layout(&self, shader: Shader) -> &Layout {
-        &self.layouts[shader.further_bindings()]
+    fn layout(&self, task: &Task) -> &Layout {
+        &self.layouts[further_bindings(task)]
     }
 
-    /// The pipeline of a specialisation, compiled on first use.
+    /// The pipelines that compute a task in these ways, compiled where they are not yet. Nothing is waited for: whoever
+    /// calls watches, for many at once.
     ///
     /// # Errors
-    /// `Device` with the compiler's message.
-    pub(super) async fn get(
+    /// `Value` for a parameter that is NaN.
+    pub(super) fn get(
         &self,
         context: &GpuContext,
-        wanted: Specialisation,
+        variant: &'static Variant,
+        task: &Task,
     ) -> Result<wgpu::ComputePipeline> {
+        let wanted = Specialisation::new(variant, task)?;
         if let Some(pipeline) = find(&self.compiled, &wanted) {
             return Ok(pipeline);
         }
-        let name = names(wanted.shader).last().unwrap_or_default();
-        let watch = context.watch();
-        let (module, pipeline) = self.compile(&context.device, wanted, name);
-        watch.finish().await.map_err(|error| {
-            Error::new(error.kind(), format!("the kernel {name} could not be compiled: {error}"))
-        })?;
-        if find(&self.modules, &wanted.shader).is_none() {
-            self.modules.borrow_mut().push((wanted.shader, module));
-        }
-        self.compiled.borrow_mut().push((wanted, pipeline.clone()));
-        Ok(pipeline)
-    }
-
-    fn compile(
-        &self,
-        device: &wgpu::Device,
-        wanted: Specialisation,
-        name: &str,
-    ) -> (wgpu::ShaderModule, wgpu::ComputePipeline) {
-        let module = find(&self.modules, &wanted.shader).unwrap_or_else(|| {
-            let source = wgpu::ShaderSource::Wgsl(wanted.shader.source().into());
-            device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source })
+        let device = &context.device;
+        let module = find(&self.modules, &variant.name).unwrap_or_else(|| {
+            let source = wgpu::ShaderSource::Wgsl(variant.source().into());
+            let label = Some(variant.name);
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+            self.modules.borrow_mut().push((variant.name, module.clone()));
+            module
         });
-        let constants = wanted.constants();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(name),
-            layout: Some(&self.layout(wanted.shader).pipeline),
+            label: Some(variant.name),
+            layout: Some(&self.layout(task).pipeline),
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
+                constants: &wanted.constants(),
                 // No kernel reads shared memory that it has not written.
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
         });
-        (module, pipeline)
+        self.compiled.borrow_mut().push((wanted, pipeline.clone()));
+        Ok(pipeline)
+    }
+
+    /// Forgets all pipelines: one of them could not be compiled.
+    pub(super) fn clear(&self) {
+        self.modules.borrow_mut().clear();
+        self.compiled.borrow_mut().clear();
+    }
+}
+
+/// Buffers that a task's shader binds besides those of every step.
+pub(super) fn further_bindings(task: &Task) -> usize {
+    match task.shader() {
+        Shader::Dense => 2 + usize::from(task.further[2] != NONE),
+        Shader::Combine | Shader::Select | Shader::Lookup | Shader::MatMul => 1,
+        _ => 0,
     }
 }
 

@@ -71,3 +71,10 @@ pub(super) fn copy(view: &wgpu::BufferView, start: usize, out: &mut [f32]) {
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
     bytes.copy_from_slice(&view[start..][..bytes.len()]);
 }
+
+/// Milliseconds since some moment.
+pub(super) fn now() -> f64 {
+    use std::{sync::OnceLock, time::Instant};
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}

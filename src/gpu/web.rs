@@ -24,6 +24,9 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_onuncapturederror(this: &Device, listener: &js_sys::Function);
 
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+
     #[wasm_bindgen(method, getter, js_name = adapterInfo)]
     fn adapter_info(this: &Device) -> JsValue;
 }
@@ -135,4 +138,9 @@ fn handle(device: &wgpu::Device) -> Option<Device> {
 /// A property of anything; undefined where there is none.
 fn property(object: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// Milliseconds since some moment.
+pub(super) fn now() -> f64 {
+    performance_now()
 }

@@ -288,6 +288,18 @@ impl Elementwise {
     /// `max(x, 0)`
     pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 
+    /// Whether small changes of `x` are small changes of the value, everywhere.
+    pub fn is_continuous(self) -> bool {
+        match self {
+            Self::Relu { threshold, .. } => threshold == 0.0,
+            Self::HardShrink { .. } | Self::Threshold { .. } => false,
+            Self::Log | Self::Reciprocal | Self::Sign => false,
+            Self::Floor | Self::Ceiling | Self::Round | Self::Truncate => false,
+            Self::Not | Self::IsNan => false,
+            _ => true,
+        }
+    }
+
     /// The function's value at `x`: the specification of every kernel.
     pub fn value(self, x: f32) -> f32 {
         match self {

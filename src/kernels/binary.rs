@@ -125,6 +125,12 @@ impl Binary {
         matches!(self, Self::Add | Self::Multiply | Self::Maximum | Self::Minimum)
     }
 
+    /// Whether small changes of the operands are small changes of the value, everywhere.
+    pub fn is_continuous(self) -> bool {
+        use Binary::*;
+        matches!(self, Add | Subtract | Multiply | Maximum | Minimum | PRelu)
+    }
+
     /// The class name in Keras of the layer that computes it, or the operator's in ONNX where Keras has none.
     pub fn type_name(self) -> &'static str {
         match self {

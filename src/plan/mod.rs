@@ -150,6 +150,11 @@ impl Plan {
         Ok(slots::assign(model, graph))
     }
 
+    /// Whether small changes of the inputs are small changes of the outputs: no function jumps.
+    pub fn is_continuous(&self) -> bool {
+        self.steps.iter().all(|step| step.kernel.is_continuous())
+    }
+
     /// A table of the steps, for people: what folding has made of the layers, with a note on each.
     pub fn summary(&self, model: &Model, notes: &[String]) -> String {
         let mut rows = vec![["Step".into(), "Kernel".into(), "Sample".into(), "Slot".into()]];
@@ -162,9 +167,45 @@ impl Plan {
     }
 }
 
+impl Step {
+    /// Floating-point operations for so many samples, where a multiplication and an addition count as two and any other
+    /// function as one a value.
+    pub fn flop(&self, samples: usize) -> f64 {
+        let rows = samples as f64 * self.rows as f64;
+        let each = match self.kernel {
+            Kernel::Dense { .. } | Kernel::MatMul { .. } => 2.0 * self.input_width as f64,
+            Kernel::Select { .. } | Kernel::Place { .. } | Kernel::Lookup { .. } => 0.0,
+            _ => 1.0,
+        };
+        rows * each * self.output_width as f64
+    }
+
+    /// Bytes that must be read and written for so many samples: inputs, outputs and weights, each once.
+    pub fn bytes(&self, plan: &Plan, samples: usize) -> f64 {
+        let weights = |index: usize| plan.weights[index].data().len() as f64;
+        let rows = samples as f64 * self.rows as f64;
+        let own = match self.kernel {
+            Kernel::Dense { kernel, bias, .. } => weights(kernel) + bias.map_or(0.0, weights),
+            _ => 0.0,
+        };
+        4.0 * (rows * (self.input_width + self.output_width) as f64 + own)
+    }
+}
+
 impl Kernel {
+    /// Whether small changes of what it reads are small changes of what it writes.
+    fn is_continuous(&self) -> bool {
+        match *self {
+            Self::Dense { activation, .. } | Self::Activate(activation) => activation.is_continuous(),
+            Self::Combine { op, activation, .. } => op.is_continuous() && activation.is_continuous(),
+            Self::Rowwise(function) => function != Rowwise::ArgMax,
+            Self::Lookup { .. } => false,
+            Self::Select { .. } | Self::Place { .. } | Self::MatMul { .. } => true,
+        }
+    }
+
     /// Its name, with that of the activation fused into it.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let (name, activation) = match *self {
             Self::Dense { activation, .. } => ("dense", activation),
             Self::Activate(function) => (function.name(), Elementwise::Linear),

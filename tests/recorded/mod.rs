@@ -1,24 +1,34 @@
 //! What Keras answered, and whether a session and the specification answer the same.
 
-use nearside::{Model, Plan, Session, backend::DeviceKind, cpu::scalar};
+use nearside::{
+    Dtype, Model, Plan, Session,
+    backend::Device,
+    cpu::scalar,
+    gpu::{GpuContext, GpuExecutor},
+};
 use npyz::npz::NpzArchive;
 use std::io::Cursor;
 
 /// Fails unless every output of the model is within `tolerance · max(1, |y|)` of what the `.io.npz` holds.
-pub async fn compare(what: &str, model: Model, npz: Vec<u8>, device: DeviceKind, tolerance: f32) {
+pub async fn compare(what: &str, model: Model, npz: Vec<u8>, device: Device, tolerance: f32) {
     let mut recorded = NpzArchive::new(Cursor::new(npz)).unwrap();
     let inputs: Vec<usize> = model.input_nodes().collect();
     let given = arrays(&mut recorded, "in", &names(&model, &inputs));
     let outputs = names(&model, &model.outputs);
     let expected = arrays(&mut recorded, "out", &outputs);
     let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
-    let specified = scalar::run(&Plan::compile(&model).unwrap(), &given, samples(&model, given[0])).unwrap();
+    let plan = Plan::compile(&model).unwrap();
+    let samples = samples(&model, given[0]);
+    let specified = scalar::run(&plan, &given, samples).unwrap();
     check(&format!("{what} as specified"), &outputs, &specified, &expected, tolerance);
-    let answers = Session::from_model(model, nearside::Dtype::F32)
-        .unwrap()
-        .predict(&given, Some(device))
-        .await
-        .unwrap();
+    let answers = match device {
+        Device::Cpu => Session::from_model(model, Dtype::F32).unwrap().predict_sync(&given).unwrap(),
+        Device::Gpu => {
+            let context = GpuContext::shared().await.unwrap();
+            let executor = GpuExecutor::prepare(context, &model, &plan, Dtype::F32).await.unwrap();
+            executor.run(&given, samples).await.unwrap()
+        }
+    };
     check(&format!("{what} on {device:?}"), &outputs, &answers, &expected, tolerance);
 }
 

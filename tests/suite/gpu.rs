@@ -2,7 +2,7 @@
 
 use super::{TOLERANCE, assert_close, expected, graph, input, random_dense, sequential, values::Random};
 use nearside::{
-    Activation, ErrorKind, Layer, LayerKind, Model, Plan,
+    Activation, Dtype, ErrorKind, Layer, LayerKind, Model, Plan,
     gpu::{GpuContext, GpuExecutor},
 };
 use std::{
@@ -24,7 +24,7 @@ pub async fn check_all(context: &Rc<GpuContext>) {
 }
 
 async fn prepare(context: &Rc<GpuContext>, model: &Model) -> GpuExecutor {
-    GpuExecutor::prepare(context.clone(), model, &Plan::compile(model).unwrap()).await.unwrap()
+    GpuExecutor::prepare(context.clone(), model, &Plan::compile(model).unwrap(), Dtype::F32).await.unwrap()
 }
 
 fn assert_run(what: &str, model: &Model, inputs: &[&[f32]], rows: usize, got: &[Vec<f32>]) {
@@ -154,7 +154,8 @@ pub async fn a_layer_beyond_the_limits_is_named() {
     for (inputs, units) in [(200, 100), (1, 20_000)] {
         let model =
             sequential(vec![input(&[inputs]), random_dense(&mut random, "wide", inputs, units, false)]);
-        let prepared = GpuExecutor::prepare(context.clone(), &model, &Plan::compile(&model).unwrap()).await;
+        let prepared =
+            GpuExecutor::prepare(context.clone(), &model, &Plan::compile(&model).unwrap(), Dtype::F32).await;
         let error = prepared.err().expect("a buffer of more than 64 KB must be refused");
         assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
         assert_eq!(error.context().layer.as_deref(), Some("wide"), "{error}");
@@ -182,7 +183,7 @@ pub async fn a_lost_device_is_an_error() {
     for _ in 0..2 {
         assert_eq!(executor.run(&[&values], 1).await.unwrap_err().kind(), ErrorKind::Device);
     }
-    let again = GpuExecutor::prepare(context.clone(), &model, &plan).await;
+    let again = GpuExecutor::prepare(context.clone(), &model, &plan, Dtype::F32).await;
     assert_eq!(again.err().map(|error| error.kind()), Some(ErrorKind::Device));
     assert!(context.lost().is_some());
 }

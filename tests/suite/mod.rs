@@ -37,7 +37,7 @@ impl Backend {
         match self {
             Self::Cpu => CpuExecutor::prepare(model, &plan, Dtype::F32).unwrap().run(inputs, rows).unwrap(),
             Self::Gpu(context) => {
-                let executor = GpuExecutor::prepare(context.clone(), model, &plan).await.unwrap();
+                let executor = GpuExecutor::prepare(context.clone(), model, &plan, Dtype::F32).await.unwrap();
                 executor.run(inputs, rows).await.unwrap()
             }
         }

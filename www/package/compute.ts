@@ -2,6 +2,7 @@
 import { type Cpu, wasmMemory } from '../generated/engine.js';
 import { allocate } from './allocate.js';
 import { partSize } from './parts.js';
+import { timed } from './timed.js';
 
 /** Values a sample of each input and output, and the most between two steps, whose number is given. */
 export interface Widths {
@@ -50,6 +51,17 @@ export class Computer {
       });
     }
     return outputs;
+  }
+
+  /** Milliseconds of each step for a batch, or for as much of it as is computed at once. */
+  profile(inputs: Float32Array[], samples: number): { time: number }[] {
+    const block = this.reserve(samples);
+    const count = Math.min(samples, block.size);
+    inputs.forEach((input, i) => block.inputs[i]!.set(input.subarray(0, count * this.widths.inputs[i]!)));
+    return Array.from({ length: this.widths.steps }, (_, step) => {
+      const act = () => this.cpu.computeStep(step, count, 0, 1);
+      return { time: (timed(act) * samples) / count };
+    });
   }
 
   free(): void {

@@ -2,20 +2,21 @@
 import * as engine from '../generated/engine.js';
 import { allocate } from './allocate.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
+import type { OnGpu, Original } from './gpu.js';
 import { platform } from './platform.js';
 import type { ThreadedModel } from './threads.js';
 
 export type { Cpu, Engine } from '../generated/engine.js';
 
 type Formats = typeof import('./formats.js');
+type GpuPart = typeof import('./gpu.js');
 type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer> }) => Promise<unknown>;
 
 let started: Promise<void> | undefined;
 let imported: Promise<Formats> | undefined;
+let gpuImported: Promise<GpuPart> | undefined;
 /** The sessions of the engine's present instance: those of an earlier one point into memory that is gone. */
 let sessions = new WeakSet<engine.Engine>();
-/** What ends each call that has not been answered yet. */
-const inFlight = new Set<(fault: NearsideError) => void>();
 
 /** Fetches the engine, once. */
 export function startEngine(): Promise<void> {
@@ -99,18 +100,34 @@ export async function openInWorkers(model: ThreadedModel): Promise<void> {
   }
 }
 
+/** Puts a model on the GPU. */
+export async function openOnGpu(original: Original): Promise<OnGpu> {
+  gpuImported ??= importPart(() => import('./gpu.js'), 'gpu.js');
+  gpuImported.catch(() => (gpuImported = undefined));
+  const { OnGpu } = await gpuImported;
+  return OnGpu.open(
+    {
+      instantiate: async (start) => instantiate(start, await readModule('gpu.wasm', new URL('./gpu.wasm', import.meta.url))),
+      error: (kind, message) => new NearsideError(kind, message),
+      toError: (thrown) => (isPlainError(thrown) ? toError(thrown) : (thrown as NearsideError)),
+    },
+    original,
+  );
+}
+
 async function importFormats(): Promise<Formats> {
   // Both files travel at the same time.
-  const [formats, module] = await Promise.all([importCode(), readModule('formats.wasm', new URL('./formats.wasm', import.meta.url))]);
+  const [formats, module] = await Promise.all([importPart(() => import('./formats.js'), 'formats.js'), readModule('formats.wasm', new URL('./formats.wasm', import.meta.url))]);
   await instantiate(formats.default, module);
   return formats;
 }
 
-async function importCode(): Promise<Formats> {
+/** A part of the package that is fetched when it is needed. */
+async function importPart<T>(code: () => Promise<T>, name: string): Promise<T> {
   try {
-    return await import('./formats.js');
+    return await code();
   } catch (cause) {
-    const message = "the reader of this format could not be fetched; formats.js must lie beside the package's JavaScript";
+    const message = `a part of nearside could not be fetched; ${name} must lie beside the package's JavaScript`;
     throw new NearsideError('network', message, {}, { cause });
   }
 }
@@ -124,43 +141,13 @@ export function guard<T>(call: () => T): T {
   }
 }
 
-/** `guard` for a call that answers later: at the latest when the engine fails, for it forgets its calls then. */
-export async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
-  const answer = guard(call);
-  let end!: (fault: NearsideError) => void;
-  const fault = new Promise<never>((_, reject) => (end = reject));
-  inFlight.add(end);
-  try {
-    return await Promise.race([answer, fault]);
-  } catch (thrown) {
-    throw translate(thrown);
-  } finally {
-    inFlight.delete(end);
-  }
-}
-
-/** `guard` for a step of a call that answers later. The calls in flight learn of a fault. */
-export function guardTask(task: () => void): () => void {
-  const instance = sessions;
-  return () => {
-    if (instance !== sessions) return; // of an engine that has failed
-    try {
-      task();
-    } catch (thrown) {
-      translate(thrown);
-    }
-  };
-}
-
 function translate(thrown: unknown): NearsideError {
   if (thrown instanceof NearsideError) return thrown;
   if (isPlainError(thrown)) return toError(thrown);
   // A trap leaves the instance in an unknown state. A fresh one takes its place.
   sessions = new WeakSet();
   engine.__wbg_reset_state();
-  const fault = new NearsideError('internal', `nearside failed: ${String(thrown)}; load the model again`, {}, { cause: thrown });
-  inFlight.forEach((end) => end(fault));
-  return fault;
+  return new NearsideError('internal', `nearside failed: ${String(thrown)}; load the model again`, {}, { cause: thrown });
 }
 
 function toError({ kind, message, context, cause }: PlainError): NearsideError {

@@ -1,10 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { Computer, type Widths } from './compute.js';
-import { type Engine, assertLive, close, guard, guardAsync, isLive, openInWorkers, saveAs } from './engine.js';
+import type { DeviceReport, StepProfile } from './device.js';
+import { type Engine, assertLive, guard, saveAs } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
+import { type EngineInfo, type Port, Runner, width } from './runner.js';
 import { Tensor } from './tensor.js';
-import { type Threads, chooseThreads, worthwhile } from './threads.js';
 
 /** An input or output of a model. */
 export interface TensorSpec {
@@ -30,19 +30,6 @@ export interface LayerInfo {
   activation?: string;
 }
 
-/** Which device computes, and why. */
-export interface DeviceReport {
-  kind: 'cpu' | 'gpu';
-  /** Why this device, in a sentence. */
-  reason: string;
-  /** Vector instructions of the CPU build. */
-  simd: string;
-  /** Threads that compute large batches on the CPU. They are started when there is one. */
-  threads: number;
-  /** The GPU's name, where it is used. */
-  adapter?: string;
-}
-
 /** How a prediction is made. */
 export interface PredictOptions {
   /** Samples computed at once; all of them unless given. */
@@ -62,25 +49,6 @@ export interface SaveOptions {
 /** The model's output, or for a model with several, each by its name. */
 export type ModelOutput = Tensor | { [outputName: string]: Tensor };
 
-interface Port {
-  name: string;
-  shape: number[];
-  classes?: string[];
-  labels: boolean;
-}
-
-interface EngineInfo {
-  name: string;
-  inputs: Port[];
-  outputs: Port[];
-  layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
-  parameterCount: number;
-  batched: boolean;
-  dtype: string;
-  steps: number;
-  widest: number;
-}
-
 const OPTIONS = ['batchSize', 'signal', 'device'];
 
 /** A model ready to predict. Made by `load`. */
@@ -93,15 +61,7 @@ export class Model {
   readonly parameterCount: number;
   /** Format of the file it came from. */
   readonly format: ModelFormat;
-  #engine: Engine | undefined;
-  #device: DeviceReport;
-  #computer: Computer;
-  #last = { lengths: [] as number[], samples: 0 };
-  #threaded: { dtype: string; widths: Widths };
-  /** Threads that there are, or may be started; 1 for none. */
-  #threadCount: number;
-  #threads: Threads | undefined;
-  #threadNote = '';
+  #runner: Runner;
   #listeners = new Set<(report: DeviceReport) => void>();
 
   /** @internal Use `load`. */
@@ -112,24 +72,21 @@ export class Model {
     const spec = ({ name, shape, classes, labels }: Port): TensorSpec => {
       return { name, shape: whole(shape), dtype: labels ? 'string' : 'float32', ...(classes && { classes }) };
     };
-    this.#engine = engine;
-    this.#device = { ...(guard(() => engine.device()) as DeviceReport), threads: 1 };
     this.name = info.name;
     this.inputs = info.inputs.map(spec);
     this.outputs = info.outputs.map(spec);
     this.layers = info.layers.map((layer) => ({ ...layer, outputShape: whole(layer.outputShape) }));
     this.parameterCount = info.parameterCount;
     this.format = format;
-    this.#threadCount = threads ?? chooseThreads(this.parameterCount);
-    const { dtype, steps, widest } = info;
-    const widths = { inputs: this.inputs.map(width), outputs: this.outputs.map(width), steps, widest };
-    this.#threaded = { dtype, widths };
-    this.#computer = new Computer(guard(() => engine.cpu()), widths);
+    this.#runner = new Runner(engine, info, threads, (report) => this.#listeners.forEach((listener) => listener(report)));
   }
 
-  /** Which device answers, and why. It changes when a GPU fails that was chosen automatically, and when threads start. */
+  /**
+   * Which device answers, and why. It changes when the GPU is measured to be the faster for a batch, when it fails, and
+   * when threads start.
+   */
   get device(): DeviceReport {
-    return this.#device;
+    return this.#runner.report;
   }
 
   /**
@@ -145,12 +102,14 @@ export class Model {
   async predict<Output extends ModelOutput = Tensor>(x: ModelInput, options: PredictOptions = {}): Promise<Output> {
     assertKnown(options, OPTIONS);
     throwIfAborted(options.signal);
+    const { device } = options;
+    assertDevice(device);
     const arrays = this.#arrays(x);
     const batches = this.#batches(arrays, options.batchSize);
     const answers: Float32Array[][] = [];
     for (const batch of batches) {
       throwIfAborted(options.signal);
-      answers.push(await this.#predictBatch(batch, options.device));
+      answers.push(await this.#runner.predict(batch, device));
     }
     return this.#tensors(concatenate(answers)) as Output;
   }
@@ -158,12 +117,22 @@ export class Model {
   /** `predict` on the CPU, at once. */
   predictSync<Output extends ModelOutput = Tensor>(x: ModelInput): Output {
     const arrays = this.#arrays(x);
-    return this.#tensors(this.#compute(arrays, this.#samples(arrays))) as Output;
+    return this.#tensors(this.#runner.predictSync(arrays)) as Output;
+  }
+
+  /**
+   * How long each step takes for a batch, on the device that answers unless another is named. Each is timed by itself,
+   * again and again.
+   */
+  async profile(x: ModelInput, options: { device?: 'cpu' | 'gpu' } = {}): Promise<StepProfile[]> {
+    assertKnown(options, ['device']);
+    assertDevice(options.device);
+    return this.#runner.profile(this.#arrays(x), options.device ?? this.device.kind);
   }
 
   /** A table of the layers, and one of the steps they were compiled to, for people. */
   summary(): string {
-    return guard(() => this.#live().summary());
+    return this.#runner.summary();
   }
 
   /**
@@ -175,7 +144,7 @@ export class Model {
   async save(format: 'h5' | 'keras' | 'onnx' | 'safetensors', options: SaveOptions = {}): Promise<Uint8Array> {
     assertKnown(options, ['dtype']);
     const { dtype = 'f32' } = options;
-    const container = guard(() => this.#live().save());
+    const container = this.#runner.save();
     return format === 'safetensors' && dtype === 'f32' ? container : saveAs(container, format, dtype);
   }
 
@@ -188,94 +157,26 @@ export class Model {
 
   /** Frees the model's memory. A prediction in flight is still answered, unless batches of it are left to begin. */
   dispose(): void {
-    const engine = this.#engine;
-    this.#engine = undefined;
-    if (!engine) return;
-    this.#threads?.close();
-    close(engine, this.#computer);
+    this.#runner.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #live(): Engine {
-    if (!this.#engine) throw new NearsideError('disposed', `the model '${this.name}' was disposed of; load it again`);
-    assertLive(this.#engine);
-    return this.#engine;
+  /** @internal */
+  choose(device: 'auto' | 'cpu' | 'gpu'): Promise<void> {
+    return this.#runner.choose(device);
+  }
+
+  /** @internal */
+  startThreads(): Promise<void> {
+    return this.#runner.startThreads();
   }
 
   #arrays(x: ModelInput): Float32Array[] {
-    this.#live();
+    this.#runner.assertLive();
     return toArrays(x, this.inputs);
-  }
-
-  async #predictBatch(batch: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {
-    const engine = this.#live();
-    if (device !== undefined && device !== 'cpu' && device !== 'gpu') {
-      throw new NearsideError('value', `there is no device '${String(device)}'; use 'cpu' or 'gpu'`);
-    }
-    // On the CPU there is nothing to wait for, and a fault reaches the guard.
-    if ((device ?? this.#device.kind) === 'cpu') return this.#shareOut(batch, this.#samples(batch));
-    const answer = (await guardAsync(() => engine.predictOnGpu(batch, device === 'gpu'))) as Float32Array[] | undefined;
-    if (engine === this.#engine) this.#reportChanges();
-    return answer ?? this.#shareOut(batch, this.#samples(batch));
-  }
-
-  /** The outputs of a batch, computed on the CPU of this thread. */
-  #compute(inputs: Float32Array[], samples: number): Float32Array[] {
-    this.#live();
-    return guard(() => this.#computer.run(inputs, samples));
-  }
-
-  /** Number of samples of a batch. The engine is not asked again for the lengths of the last one. */
-  #samples(inputs: Float32Array[]): number {
-    const engine = this.#live();
-    const { lengths, samples } = this.#last;
-    if (inputs.every(({ length }, i) => length === lengths[i])) return samples;
-    const asked = inputs.map(({ length }) => length);
-    this.#last = { lengths: asked, samples: guard(() => engine.samples(Uint32Array.from(asked))) };
-    return this.#last.samples;
-  }
-
-  /** As `#compute`, by workers if that is faster. They are started behind the first prediction for which it is. */
-  #shareOut(inputs: Float32Array[], samples: number): Float32Array[] | Promise<Float32Array[]> {
-    const compute = () => this.#compute(inputs, samples);
-    if (!worthwhile(samples, this.parameterCount, this.#threadCount)) return compute();
-    if (this.#threads) return this.#threads.compute(inputs, samples, compute);
-    const answer = compute();
-    void this.startThreads();
-    return answer;
-  }
-
-  /** @internal Opens the model in workers, which compute large batches from then on. */
-  async startThreads(): Promise<void> {
-    const count = this.#threadCount;
-    this.#threadCount = 1; // until they are there
-    if (count < 2) return;
-    const engine = this.#live();
-    const { dtype, widths } = this.#threaded;
-    const report = (note: string, threads?: Threads) => {
-      // Disposed of meanwhile, or of an engine that has failed.
-      if (!this.#engine || !isLive(engine)) return threads?.close();
-      this.#threads = threads;
-      this.#threadCount = threads ? count : 1;
-      this.#threadNote = `; ${note}`;
-      this.#report(engine.device() as DeviceReport);
-    };
-    await openInWorkers({ save: () => guard(() => this.#live().save()), dtype, widths, count, report });
-  }
-
-  /** Takes a report from the engine, and tells the listeners. */
-  #report(report: DeviceReport): void {
-    const reason = report.kind === 'cpu' ? report.reason + this.#threadNote : report.reason;
-    this.#device = { ...report, reason, threads: this.#threads ? this.#threadCount : 1 };
-    this.#listeners.forEach((listener) => listener(this.#device));
-  }
-
-  #reportChanges(): void {
-    const report = guard(() => this.#live().device()) as DeviceReport;
-    if (report.kind !== this.#device.kind) this.#report(report);
   }
 
   /** Splits every input into batches of `batchSize` samples. */
@@ -303,9 +204,9 @@ export class Model {
   }
 }
 
-/** Values a sample. */
-function width(spec: TensorSpec): number {
-  return spec.shape.reduce<number>((product, axis) => product * (axis ?? 1), 1);
+function assertDevice(device: unknown): void {
+  if (device === undefined || device === 'cpu' || device === 'gpu') return;
+  throw new NearsideError('value', `there is no device '${String(device)}'; use 'cpu' or 'gpu'`);
 }
 
 function concatenate(batches: Float32Array[][]): Float32Array[] {

@@ -7,23 +7,25 @@
  * const probabilities = await model.predict(pixels);
  * ```
  */
-import { close, convert, guardAsync, open, startEngine, startFormats } from './engine.js';
+import { close, convert, open, startEngine, startFormats } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model, type ModelFormat } from './model.js';
 import { checkThreads } from './threads.js';
 import { type FetchOptions, type ModelSource, type SourceFile, isOwnFormat, readFile, readSource } from './source.js';
 
+export type { DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 export type { InputValues, ModelInput } from './input.js';
-export type { DeviceReport, LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
+export type { LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 
 /** How a model is loaded. */
 export interface LoadOptions extends FetchOptions {
   /**
-   * `'auto'`, the default, uses the GPU through WebGPU where there is one, and else the CPU: `model.device` says
-   * which, and why. `'gpu'` fails where there is none.
+   * `'auto'`, the default, answers on the CPU at once, and asks for the GPU behind the first prediction that takes a
+   * millisecond: both are measured then, and each batch goes to the one that is faster for as many samples.
+   * `model.device` says which, and why. `'gpu'` fails where there is no WebGPU.
    */
   device?: 'auto' | 'cpu' | 'gpu';
   /** The format, where only this one is expected: any other is refused. */
@@ -72,14 +74,16 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   const own = isContainer(file, options);
   const [format, container] = own ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
   const engine = open(container, options.dtype, () => (own && file.lent) || free(container));
+  let model: Model | undefined;
   try {
-    if (device !== 'cpu') await guardAsync(() => engine.choose(device));
+    model = new Model(engine, format as ModelFormat, options.threads);
+    if (device !== 'cpu') await model.choose(device);
     throwIfAborted(options.signal);
-    const model = new Model(engine, format as ModelFormat, options.threads);
     if (options.threads !== undefined) await model.startThreads();
     return model;
   } catch (error) {
-    close(engine);
+    if (model) model.dispose();
+    else close(engine);
     throw error;
   }
 }

@@ -1,0 +1,148 @@
+//! Which of a product's variants is the fastest on a device: no tile suits all GPUs, so each is timed at first use.
+
+use super::{
+    Compiled, GpuContext, GpuExecutor,
+    kernel::{FEW_ROWS, MANY_ROWS, Variant},
+};
+use crate::{
+    Result,
+    program::{NONE, Place, Program, Shader, Task},
+};
+use bytemuck::Zeroable;
+use std::rc::Rc;
+
+/// The variants that a device computes products with: indices of [`MANY_ROWS`] and [`FEW_ROWS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Choice {
+    pub(super) many: usize,
+    pub(super) few: usize,
+}
+
+/// A product that is timed: rows × inputs × units.
+pub type Size = [u32; 3];
+
+/// Small enough for a processor that only passes for a GPU to compute it in milliseconds.
+const SMALL: [Size; 2] = [[64, 256, 256], [1, 256, 256]];
+/// Large enough to occupy a GPU of thousands of lanes.
+const LARGE: [Size; 2] = [[1024, 1024, 1024], [1, 2048, 2048]];
+/// Milliseconds of the small product beyond which the large one is left out.
+const SLOW: f64 = 1.5;
+/// Times that each variant is timed, of which the shortest counts: whatever disturbs only adds.
+const ROUNDS: usize = 4;
+/// Products of one time.
+const REPEATS: u32 = 4;
+
+impl GpuContext {
+    /// Names of the variants chosen, for many rows and for few.
+    pub fn variants(&self) -> [&'static str; 2] {
+        let choice = self.choice();
+        [MANY_ROWS[choice.many].name, FEW_ROWS[choice.few].name]
+    }
+
+    /// Chooses the variants of these names, as an earlier [`tune`](Self::tune) of the same adapter did. What is prepared
+    /// afterwards uses them. Names that another version knew change nothing.
+    pub fn choose(&self, names: &[&str]) {
+        let index = |variants: &[Variant]| variants.iter().position(|variant| names.contains(&variant.name));
+        let old = self.choice();
+        let many = index(MANY_ROWS).unwrap_or(old.many);
+        let few = index(FEW_ROWS).unwrap_or(old.few);
+        self.choice.set(Choice { many, few });
+    }
+
+    /// Times all variants, and chooses the fastest.
+    ///
+    /// # Errors
+    /// `Device` and `Memory` when the device cannot compute them.
+    pub async fn tune(self: &Rc<Self>) -> Result<()> {
+        let (mut many, time) = fastest(self, MANY_ROWS, SMALL[0]).await?;
+        let (mut few, _) = fastest(self, FEW_ROWS, SMALL[1]).await?;
+        if time < SLOW {
+            (many, _) = fastest(self, MANY_ROWS, LARGE[0]).await?;
+            (few, _) = fastest(self, FEW_ROWS, LARGE[1]).await?;
+        }
+        self.choice.set(Choice { many, few });
+        Ok(())
+    }
+
+    /// Milliseconds of a product in each variant for so many rows: names and times. How benchmarks see them.
+    ///
+    /// # Errors
+    /// As [`tune`](Self::tune).
+    #[doc(hidden)]
+    pub async fn time_variants(self: &Rc<Self>, size: Size) -> Result<Vec<(&'static str, f64)>> {
+        let variants = if size[0] as usize > super::FEW { MANY_ROWS } else { FEW_ROWS };
+        let times = times(self, variants, size).await?;
+        Ok(variants.iter().map(|variant| variant.name).zip(times).collect())
+    }
+}
+
+/// The fastest of some variants, and its milliseconds.
+async fn fastest(context: &Rc<GpuContext>, variants: &'static [Variant], size: Size) -> Result<(usize, f64)> {
+    let times = times(context, variants, size).await?;
+    let order = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
+    Ok(times.into_iter().enumerate().min_by(order).unwrap_or((0, f64::INFINITY)))
+}
+
+async fn times(
+    context: &Rc<GpuContext>,
+    variants: &'static [Variant],
+    [rows, inputs, units]: Size,
+) -> Result<Vec<f64>> {
+    let executor = GpuExecutor::new(context.clone(), product(inputs, units)).await?;
+    executor.upload(0, 0, bytemuck::cast_slice(&pattern(inputs * units)));
+    executor.fill(0, &pattern(rows * inputs), rows as usize);
+    let task = executor.program.tasks[0];
+    let watch = context.watch();
+    let compile = |variant: &'static Variant| {
+        let pipeline = context.pipelines.get(context, variant, &task)?;
+        Ok(Compiled { variant, pipeline })
+    };
+    let compiled = variants.iter().map(compile).collect::<Result<Vec<_>>>();
+    watch.finish().await?;
+    let compiled = compiled?;
+    let mut best = vec![f64::INFINITY; variants.len()];
+    for round in 0..=ROUNDS {
+        let least = best.iter().copied().fold(f64::INFINITY, f64::min);
+        for (kernel, best) in compiled.iter().zip(&mut best) {
+            // The first time is of no account: kernels may be compiled for the device only then. One that was more than
+            // twice as slow will not be the fastest.
+            if round > 1 && *best > 2.0 * least {
+                continue;
+            }
+            let time = executor.time(0, kernel, rows as usize, REPEATS).await?;
+            if round > 0 {
+                *best = best.min(time);
+            }
+        }
+    }
+    Ok(best)
+}
+
+/// A program of one dense layer.
+fn product(inputs: u32, units: u32) -> Program {
+    let place = |slot, width| Place { slot, width, limited: 0 };
+    let task = Task {
+        shader: Shader::Dense as u32,
+        output: 1,
+        further: [2, NONE, NONE],
+        rows: 1,
+        input_width: inputs,
+        output_width: units,
+        input_stride: inputs,
+        ..Task::zeroed()
+    };
+    Program {
+        inputs: vec![place(0, inputs)],
+        outputs: vec![place(1, units)],
+        limits: vec![],
+        slots: vec![inputs, units],
+        buffers: vec![4 * inputs * units],
+        tasks: vec![task],
+        names: vec!["input".into()],
+    }
+}
+
+/// Numbers of ordinary size: a processor may take zeros faster.
+fn pattern(len: u32) -> Vec<f32> {
+    (0..len).map(|i| (i * 7919 % 251) as f32 / 251.0 - 0.5).collect()
+}

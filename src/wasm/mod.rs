@@ -1,0 +1,35 @@
+//! The surface JavaScript sees: conversions, no logic. The TypeScript in `www/package` gives it its public shape.
+
+#[cfg(feature = "engine")]
+mod engine;
+#[cfg(any(feature = "engine", feature = "formats"))]
+mod files;
+#[cfg(feature = "formats")]
+mod formats;
+#[cfg(feature = "gpu")]
+mod gpu;
+
+use crate::{Context, Error, format::json::Value};
+use wasm_bindgen::prelude::*;
+
+/// Runs when the module is instantiated.
+#[wasm_bindgen(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// `{ kind, message, context }`, which the TypeScript turns into a `NearsideError`.
+fn to_js_error(error: Error) -> JsValue {
+    let Context { layer, tensor, offset } = error.context();
+    let context = Value::object([
+        ("layer", layer.as_deref().into()),
+        ("tensor", tensor.as_deref().into()),
+        ("offset", offset.map_or(Value::Null, |offset| Value::Number(offset as f64))),
+    ]);
+    Value::object([
+        ("kind", error.kind().as_str().into()),
+        ("message", error.to_string().as_str().into()),
+        ("context", context),
+    ])
+    .to_js()
+}

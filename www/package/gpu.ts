@@ -1,0 +1,367 @@
+/**
+ * Models on the GPU: a module of its own, fetched where a GPU may pay or is asked for by name. It shares no code with the
+ * package: it is lent what it needs.
+ *
+ * A device may be lost at any time: the driver restarts, the browser wants its memory. It is asked for again then, a little
+ * later each time. Before the first answer of a model is given out, it is held to the CPU's.
+ */
+import { Calibration, Gpu, type GpuModel, __wbg_reset_state, default as initialise } from '../generated/gpu.js';
+import type { DeviceCost, WrongAnswer } from './device.js';
+import type { NearsideError } from './errors.js';
+import { recall, remember } from './memory.js';
+import { timed } from './timed.js';
+
+/** What the page's package lends. */
+export interface Host {
+  /** Starts the module. */
+  instantiate: (start: typeof initialise) => Promise<void>;
+  /** The error for what was thrown, by the module or by a call into the package. */
+  toError: (thrown: unknown) => NearsideError;
+  error: (kind: NearsideError['kind'], message: string) => NearsideError;
+}
+
+/** A model on the CPU. */
+export interface Original {
+  /** The program, as words, its names, and its buffers' bytes until the next call: nothing behind the last. */
+  program: () => { words: Uint32Array; names: string[]; buffer: (index: number) => Uint8Array | undefined; free: () => void };
+  /** Values a sample of each input, and for those that are indices, the numbers they are below. */
+  inputs: { width: number; limits?: number[] | undefined }[];
+  /** Whether it takes more than one sample. */
+  batched: boolean;
+  /** Whether a small change of the inputs is one of the outputs. */
+  continuous: boolean;
+  /** The outputs, computed on the page's thread. */
+  compute: (inputs: Float32Array[], samples: number) => Float32Array[];
+}
+
+/** What a task takes. */
+export interface TaskTime {
+  kernel: string;
+  time: number;
+}
+
+/** Bytes uploaded at once: the module needs a copy of them. */
+const UPLOADED = 1 << 20;
+/** Times that answers are compared: some faults come and go. */
+const COMPARISONS = 3;
+/** Samples that are compared: for few rows there are other kernels. */
+const FEW = 3;
+const MANY = 17;
+/** Differences allowed, as a part of the output's largest value: ten times those of other orders of summation. */
+const ALLOWED = 1e-3;
+/** Milliseconds until a lost device is asked for again, the first time; twice as long each time after. */
+const BACK_OFF = 100;
+const LONGEST_BACK_OFF = 30_000;
+/** Losses that a prediction by name lives through. */
+const ATTEMPTS = 4;
+/** How much slower a GPU must be for other kernels not to be tried. */
+const HOPELESS = 4;
+
+let started: Promise<void> | undefined;
+let device: Gpu | undefined;
+let opening: Promise<Gpu> | undefined;
+let losses = 0;
+let askedAt = 0;
+/** What ends each call that has not been answered yet. */
+const inFlight = new Set<(fault: NearsideError) => void>();
+/** Rises when the module has failed: what was made before is gone. */
+let instance = 0;
+
+/** Calls into the module. Whatever is thrown there is typed; a fault leaves a fresh instance behind. */
+async function call<T>(host: Host, act: () => Promise<T> | T): Promise<T> {
+  let end!: (fault: NearsideError) => void;
+  const fault = new Promise<never>((_, reject) => (end = reject));
+  inFlight.add(end);
+  try {
+    return await Promise.race([act(), fault]);
+  } catch (thrown) {
+    throw isTrap(thrown) ? fail(host, thrown) : host.toError(thrown);
+  } finally {
+    inFlight.delete(end);
+  }
+}
+
+/** What neither the module nor the package throws on purpose. */
+function isTrap(thrown: unknown): boolean {
+  return thrown instanceof Error && !('kind' in thrown);
+}
+
+function fail(host: Host, thrown: unknown): NearsideError {
+  instance++;
+  device = undefined;
+  opening = undefined;
+  __wbg_reset_state();
+  const fault = host.error('device', `the GPU's module failed: ${String(thrown)}`);
+  inFlight.forEach((end) => end(fault));
+  return fault;
+}
+
+let lastHost: Host | undefined;
+
+/** A step of a call that answers later: the bindings run those where nobody would catch a trap. */
+export function guardTask(task: () => void): () => void {
+  const of = instance;
+  return () => {
+    if (of !== instance) return;
+    try {
+      task();
+    } catch (thrown) {
+      fail(lastHost!, thrown);
+    }
+  };
+}
+
+/** The device that models share: the one there is, or after its loss another. */
+function openDevice(host: Host): Promise<Gpu> {
+  lastHost = host;
+  if (device?.lost()) {
+    device = undefined;
+    losses++;
+  }
+  if (device) return Promise.resolve(device);
+  opening ??= open(host).finally(() => (opening = undefined));
+  return opening;
+}
+
+async function open(host: Host): Promise<Gpu> {
+  started ??= host.instantiate(initialise);
+  await started.catch((error) => {
+    started = undefined;
+    throw error;
+  });
+  const pause = losses ? Math.min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (losses - 1)) - (performance.now() - askedAt) : 0;
+  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+  askedAt = performance.now();
+  const gpu = await call(host, () => Gpu.open() as Promise<Gpu>);
+  const known = await recall(gpu.adapter());
+  if (known) gpu.choose(known.kernels);
+  return (device = gpu);
+}
+
+/** A model on a device. */
+interface Placed {
+  gpu: Gpu;
+  model: GpuModel;
+  instance: number;
+}
+
+/** A model for the GPU. */
+export class OnGpu {
+  readonly #calibration = new Calibration();
+  #placed: Placed | undefined;
+  #placing: Promise<Placed> | undefined;
+  #closed = false;
+
+  private constructor(
+    private host: Host,
+    private original: Original,
+  ) {}
+
+  /** Puts a model on the GPU. @throws `device` where there is none, or one whose answers are not the CPU's. */
+  static async open(host: Host, original: Original): Promise<OnGpu> {
+    started ??= host.instantiate(initialise);
+    await started.catch((error) => {
+      started = undefined;
+      throw error;
+    });
+    const model = new OnGpu(host, original);
+    await model.#place();
+    return model;
+  }
+
+  /** The adapter's name. */
+  get adapter(): string {
+    return this.#placed?.gpu.adapter() ?? '';
+  }
+
+  /** The outputs for a batch. A device that is lost is asked for again. */
+  async predict(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.attempt(inputs, samples);
+      } catch (error) {
+        if (attempt === ATTEMPTS || this.#closed || !this.lost) throw error;
+      }
+    }
+  }
+
+  /** The outputs for a batch, unless the device is lost meanwhile. */
+  async attempt(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
+    const { model } = this.#ready ?? (await this.#place());
+    return call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>);
+  }
+
+  /** Whether it must be placed anew. */
+  get lost(): boolean {
+    return !this.#ready;
+  }
+
+  /** Puts it on a new device, after its loss. */
+  async restore(): Promise<void> {
+    await this.#place();
+  }
+
+  /** How long each task takes. */
+  async profile(inputs: Float32Array[], samples: number): Promise<TaskTime[]> {
+    const { model } = this.#ready ?? (await this.#place());
+    return call(this.host, () => model.profile(inputs, samples) as Promise<TaskTime[]>);
+  }
+
+  /** Whether a batch is answered sooner by the GPU than by the CPU. */
+  prefersGpu(samples: number): boolean {
+    return !this.lost && this.#calibration.prefersGpu(samples);
+  }
+
+  observe(gpu: boolean, samples: number, time: number): void {
+    this.#calibration.observe(gpu, samples, time);
+  }
+
+  report(): { cpu?: DeviceCost; gpu?: DeviceCost; crossover?: number } {
+    return this.#calibration.report();
+  }
+
+  /**
+   * Times both devices on a batch and on parts of it: the GPU on ever more samples, until it is plain that it is the slower
+   * for any number of them.
+   */
+  async calibrate(inputs: Float32Array[], samples: number): Promise<void> {
+    const part = (count: number) => inputs.map((input, i) => input.subarray(0, count * this.original.inputs[i]!.width));
+    const one = part(1);
+    this.#calibration.observe(false, 1, timed(() => this.original.compute(one, 1)));
+    const measure = async () => {
+      for (let count = 1; ; count = Math.min(4 * count, samples)) {
+        const some = part(count);
+        if (count === 1) await this.attempt(some, count); // what is done once is no cost of a batch
+        const start = performance.now();
+        await this.attempt(some, count);
+        this.#calibration.observe(true, count, performance.now() - start);
+        if (count === samples || (count > 1 && this.#slower(count) > HOPELESS)) return;
+      }
+    };
+    await measure();
+    if (this.#slower(samples) > HOPELESS || (await this.tune()) === false) return;
+    await measure();
+  }
+
+  /** How many times the CPU's time for so many samples the GPU takes. */
+  #slower(samples: number): number {
+    const { cpu, gpu } = this.report();
+    const time = ({ overhead, perSample }: DeviceCost) => overhead + samples * perSample;
+    return cpu && gpu ? time(gpu) / time(cpu) : 0;
+  }
+
+  /** Times the kernels, once for an adapter, and takes the fastest. Whether there was anything to do. */
+  async tune(): Promise<boolean> {
+    const { gpu } = this.#ready ?? (await this.#place());
+    const adapter = gpu.adapter();
+    if (await recall(adapter)) return false;
+    const before = String(gpu.variants());
+    await call(this.host, () => gpu.tune() as Promise<void>);
+    await remember(adapter, { kernels: gpu.variants() });
+    if (String(gpu.variants()) === before || this.#closed) return true;
+    // Those chosen are compared with the CPU's before they answer.
+    const old = this.#placed;
+    this.#placed = await this.#make(gpu);
+    if (old && old.instance === instance) old.model.free();
+    return true;
+  }
+
+  /** Frees the GPU's memory. Predictions in flight are still answered. */
+  close(): void {
+    this.#closed = true;
+    const placed = this.#ready;
+    this.#placed = undefined;
+    placed?.model.free();
+  }
+
+  get #ready(): Placed | undefined {
+    return this.#placed?.instance === instance && !this.#placed.gpu.lost() ? this.#placed : undefined;
+  }
+
+  #place(): Promise<Placed> {
+    this.#placing ??= this.#placeAnew().finally(() => (this.#placing = undefined));
+    return this.#placing;
+  }
+
+  async #placeAnew(): Promise<Placed> {
+    const old = this.#placed;
+    this.#placed = undefined;
+    if (old?.instance === instance) old.model.free();
+    const placed = await this.#make(await openDevice(this.host));
+    if (this.#closed) placed.model.free();
+    else this.#placed = placed;
+    return placed;
+  }
+
+  async #make(gpu: Gpu): Promise<Placed> {
+    const program = this.original.program();
+    try {
+      const model = await call(this.host, () => gpu.model(program.words, program.names) as Promise<GpuModel>);
+      await call(this.host, () => {
+        for (let index = 0; ; index++) {
+          const bytes = program.buffer(index);
+          if (!bytes) break;
+          for (let start = 0; start < bytes.length; start += UPLOADED) model.upload(index, start, bytes.subarray(start, start + UPLOADED));
+        }
+        return model.compile() as Promise<void>;
+      });
+      await this.#compare(gpu, model);
+      return { gpu, model, instance };
+    } finally {
+      program.free();
+    }
+  }
+
+  /** Holds the GPU's answers to the CPU's. */
+  async #compare(gpu: Gpu, model: GpuModel): Promise<void> {
+    const counts = this.original.batched ? [FEW, MANY] : [1];
+    const most = counts.at(-1)!;
+    const inputs = this.original.inputs.map(({ width, limits }) => probe(most, width, limits));
+    const want = this.original.compute(inputs, most);
+    for (let comparison = 0; comparison < COMPARISONS; comparison++) {
+      for (const samples of counts) {
+        const given = inputs.map((input) => input.subarray(0, (input.length / most) * samples));
+        const got = await call(this.host, () => model.predict(given, samples) as Promise<Float32Array[]>);
+        const right = want.map((output) => output.subarray(0, (output.length / most) * samples));
+        const evidence = difference(right, got, samples, this.original.continuous);
+        if (!evidence) continue;
+        model.free();
+        const { output, index, cpu, gpu: wrong } = evidence;
+        const place = `of ${samples} samples, value ${index} of output ${output}`;
+        const error = this.host.error('device', `the GPU computes wrong answers: ${place} is ${wrong}, the CPU has ${cpu}; use the CPU`);
+        throw Object.assign(error, { evidence: { adapter: gpu.adapter(), samples, ...evidence } satisfies WrongAnswer });
+      }
+    }
+  }
+}
+
+/** Samples of ordinary values, the same each time, or of indices. */
+function probe(samples: number, width: number, limits: number[] | undefined): Float32Array {
+  let state = 1;
+  return Float32Array.from({ length: samples * width }, (_, i) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const part = state / 2 ** 32;
+    const limit = limits?.[i % width] ?? 0;
+    return limit > 0 ? Math.floor(part * limit) : 2 * part - 1;
+  });
+}
+
+/** The first value that differs, in more rows than may: where a function jumps, a rounding may cross over in one of eight. */
+function difference(want: Float32Array[], got: Float32Array[], samples: number, continuous: boolean): Omit<WrongAnswer, 'adapter' | 'samples'> | undefined {
+  for (const [output, right] of want.entries()) {
+    const width = right.length / samples;
+    const largest = right.reduce((largest, value) => (Math.abs(value) < Infinity ? Math.max(largest, Math.abs(value)) : largest), 0);
+    const allowed = ALLOWED * Math.max(largest, 1e-6);
+    const rows = new Map<number, number>();
+    right.forEach((value, index) => {
+      const other = got[output]![index]!;
+      if (Object.is(value, other) || Math.abs(value - other) <= allowed) return;
+      const row = Math.floor(index / width);
+      if (!rows.has(row)) rows.set(row, index);
+    });
+    if (rows.size <= (continuous ? 0 : samples / 8)) continue;
+    const index = rows.values().next().value!;
+    return { output, index, cpu: right[index]!, gpu: got[output]![index]! };
+  }
+  return undefined;
+}

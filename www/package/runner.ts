@@ -1,0 +1,317 @@
+/** Which device computes a model's batches: the CPU, in one thread or several, or the GPU. */
+import { Computer, type Widths, memory } from './compute.js';
+import { type Engine, assertLive, close, guard, isLive, openInWorkers, openOnGpu } from './engine.js';
+import { NearsideError } from './errors.js';
+import type { DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
+import type { OnGpu, Original } from './gpu.js';
+import { type Threads, chooseThreads, worthwhile } from './threads.js';
+
+/** @internal What the engine says of a model. */
+export interface EngineInfo {
+  name: string;
+  inputs: Port[];
+  outputs: Port[];
+  layers: { name: string; type: string; outputShape: number[]; parameterCount: number; activation?: string }[];
+  parameterCount: number;
+  batched: boolean;
+  dtype: string;
+  simd: string;
+  continuous: boolean;
+  steps: number;
+  widest: number;
+}
+
+/** @internal */
+export interface Port {
+  name: string;
+  shape: number[];
+  classes?: string[];
+  labels: boolean;
+  limits?: number[];
+}
+
+/**
+ * Multiplications of a batch from which on the GPU is asked for: the CPU makes them in a millisecond, which is what the way
+ * to most GPUs and back takes.
+ */
+const WORTH_GPU = 2e7;
+
+/** @internal */
+export class Runner {
+  #engine: Engine;
+  #info: EngineInfo;
+  #computer: Computer;
+  #widths: Widths;
+  #last = { lengths: [] as number[], samples: 0 };
+  /** Threads that there are, or may be started; 1 for none. */
+  #threadCount: number;
+  #threads: Threads | undefined;
+  #threadNote = '';
+  #mode: 'auto' | 'cpu' | 'gpu' = 'cpu';
+  /** The model on the GPU, from when it is asked for by name. */
+  #named: Promise<OnGpu> | undefined;
+  /** The model on the GPU, once it was measured. */
+  #measured: OnGpu | undefined;
+  /** Whether it was asked whether the GPU is the faster. */
+  #asked = false;
+  #reason = 'asked for by name';
+  #report: DeviceReport;
+  #disposed = false;
+
+  constructor(
+    engine: Engine,
+    info: EngineInfo,
+    threads: number | undefined,
+    private listen: (report: DeviceReport) => void,
+  ) {
+    this.#engine = engine;
+    this.#info = info;
+    const { steps, widest, simd } = info;
+    this.#widths = { inputs: info.inputs.map(width), outputs: info.outputs.map(width), steps, widest };
+    this.#computer = new Computer(guard(() => engine.cpu()), this.#widths);
+    this.#threadCount = threads ?? chooseThreads(info.parameterCount);
+    this.#report = { kind: 'cpu', reason: this.#reason, simd, threads: 1 };
+  }
+
+  get report(): DeviceReport {
+    return this.#report;
+  }
+
+  /** Sets the device that answers where none is named. */
+  async choose(device: 'auto' | 'cpu' | 'gpu'): Promise<void> {
+    if (device === 'gpu') this.#tell({ kind: 'gpu', reason: 'asked for by name', adapter: (await this.#onGpu()).adapter });
+    if (device === 'auto') this.#tell({ reason: waits() });
+    this.#mode = device;
+  }
+
+  /** The outputs of a batch. */
+  async predict(inputs: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {
+    const samples = this.#samples(inputs);
+    const wanted = device ?? this.#mode;
+    if (wanted === 'gpu') return (await this.#onGpu()).predict(inputs, samples);
+    if (wanted === 'cpu') return this.#shareOut(inputs, samples);
+    if (this.#measured?.prefersGpu(samples)) {
+      const answer = await this.#attempt(this.#measured, inputs, samples);
+      if (answer) return answer;
+    }
+    if (!this.#asked && samples * this.#info.parameterCount >= WORTH_GPU) void this.#measure(inputs, samples);
+    this.#answers('cpu');
+    if (!this.#measured) return this.#shareOut(inputs, samples);
+    return this.#observed(false, samples, () => this.#shareOut(inputs, samples));
+  }
+
+  /** `predict` on the CPU, at once. */
+  predictSync(inputs: Float32Array[]): Float32Array[] {
+    return this.#compute(inputs, this.#samples(inputs));
+  }
+
+  /** What each step costs on a device. */
+  async profile(inputs: Float32Array[], device: 'cpu' | 'gpu'): Promise<StepProfile[]> {
+    const samples = this.#samples(inputs);
+    const times = device === 'gpu' ? (await this.#onGpu()).profile(inputs, samples) : guard(() => this.#computer.profile(inputs, samples));
+    const steps = guard(() => this.#live().steps(samples)) as Omit<StepProfile, 'time'>[];
+    return (await times).map((time, index) => ({ ...steps[index]!, ...time }));
+  }
+
+  /** Opens the model in workers, which compute large batches from then on. */
+  async startThreads(): Promise<void> {
+    const count = this.#threadCount;
+    this.#threadCount = 1; // until they are there
+    if (count < 2) return;
+    const engine = this.#engine;
+    const report = (note: string, threads?: Threads) => {
+      // Disposed of meanwhile, or of an engine that has failed.
+      if (this.#disposed || !isLive(engine)) return threads?.close();
+      this.#threads = threads;
+      this.#threadCount = threads ? count : 1;
+      this.#threadNote = `; ${note}`;
+      this.#tell({});
+    };
+    await openInWorkers({ save: () => guard(() => this.#live().save()), dtype: this.#info.dtype, widths: this.#widths, count, report });
+  }
+
+  /** A table of the layers, and one of the steps. */
+  summary(): string {
+    return guard(() => this.#live().summary());
+  }
+
+  /** The model as a container. */
+  save(): Uint8Array {
+    return guard(() => this.#live().save());
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#threads?.close();
+    this.#measured?.close();
+    void this.#named?.then((gpu) => gpu.close(), () => undefined);
+    close(this.#engine, this.#computer);
+  }
+
+  assertLive(): void {
+    this.#live();
+  }
+
+  /** The engine, unless it is gone: what comes later finds that out here. */
+  #live(): Engine {
+    if (this.#disposed) throw new NearsideError('disposed', `the model '${this.#info.name}' was disposed of; load it again`);
+    assertLive(this.#engine);
+    return this.#engine;
+  }
+
+  /** The outputs of a batch, computed on the CPU of this thread. */
+  #compute(inputs: Float32Array[], samples: number): Float32Array[] {
+    this.#live();
+    return guard(() => this.#computer.run(inputs, samples));
+  }
+
+  /** Number of samples of a batch. The engine is not asked again for the lengths of the last one. */
+  #samples(inputs: Float32Array[]): number {
+    const { lengths, samples } = this.#last;
+    if (inputs.every(({ length }, i) => length === lengths[i])) return samples;
+    const asked = inputs.map(({ length }) => length);
+    this.#last = { lengths: asked, samples: guard(() => this.#live().samples(Uint32Array.from(asked))) };
+    return this.#last.samples;
+  }
+
+  /** As `#compute`, by workers if that is faster. They are started behind the first prediction for which it is. */
+  #shareOut(inputs: Float32Array[], samples: number): Float32Array[] | Promise<Float32Array[]> {
+    const compute = () => this.#compute(inputs, samples);
+    if (!worthwhile(samples, this.#info.parameterCount, this.#threadCount)) return compute();
+    if (this.#threads) return this.#threads.compute(inputs, samples, compute);
+    const answer = compute();
+    void this.startThreads();
+    return answer;
+  }
+
+  /** The model on the GPU, as it is asked for by name. A failure is not remembered: it may be another time. */
+  #onGpu(): Promise<OnGpu> {
+    this.#named ??= this.#measured ? Promise.resolve(this.#measured) : openOnGpu(this.#original()).then((gpu) => this.#keep(gpu));
+    this.#named.then((gpu) => void gpu.tune().catch(() => undefined), () => (this.#named = undefined));
+    return this.#named;
+  }
+
+  #keep(gpu: OnGpu): OnGpu {
+    if (this.#disposed) gpu.close();
+    return gpu;
+  }
+
+  /** Finds out, behind the prediction that the CPU answers, whether the GPU is the faster. */
+  async #measure(inputs: Float32Array[], samples: number): Promise<void> {
+    this.#asked = true;
+    if (!('gpu' in (globalThis.navigator ?? {}))) return; // `waits` has said so
+    const own = inputs.map((input) => input.slice());
+    await pause();
+    if (this.#disposed) return;
+    this.#tell({ reason: 'the GPU is being made ready and measured' });
+    try {
+      const gpu = await (this.#named ?? openOnGpu(this.#original()).then((gpu) => this.#keep(gpu)));
+      await gpu.calibrate(own, samples);
+      const { adapter } = gpu;
+      const calibration = gpu.report() as NonNullable<DeviceReport['calibration']>;
+      const loses = calibration.crossover === undefined;
+      // What is never faster need not take the GPU's memory.
+      if (loses && !this.#named) gpu.close();
+      else this.#measured = gpu;
+      this.#tell({ adapter, calibration, reason: verdict(calibration, adapter) });
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  /** The GPU's answer; nothing if it fails, and the CPU is to answer. */
+  async #attempt(gpu: OnGpu, inputs: Float32Array[], samples: number): Promise<Float32Array[] | undefined> {
+    try {
+      const answer = await this.#observed(true, samples, () => gpu.attempt(inputs, samples));
+      this.#answers('gpu');
+      return answer;
+    } catch (error) {
+      // A batch that is too large for it says nothing of others.
+      if (error instanceof NearsideError && error.kind === 'memory') return undefined;
+      if (!(error instanceof NearsideError) || error.kind !== 'device') throw error;
+      if (this.#measured === gpu) void this.#restore(gpu, error);
+      return undefined;
+    }
+  }
+
+  /** After a loss: the GPU is asked for again, while the CPU answers. */
+  async #restore(gpu: OnGpu, cause: NearsideError): Promise<void> {
+    this.#measured = undefined;
+    this.#tell({ kind: 'cpu', reason: `the GPU failed, and is asked for again: ${cause.message}` });
+    try {
+      await gpu.restore();
+      if (this.#disposed) return gpu.close();
+      this.#measured = gpu;
+      this.#tell({ reason: `the GPU is back after it failed: ${cause.message}` });
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  #giveUp(error: unknown): void {
+    this.#measured = undefined;
+    const { message, evidence } = error as Error & { evidence?: WrongAnswer };
+    this.#tell({ kind: 'cpu', reason: message, ...(evidence && { evidence }) });
+  }
+
+  async #observed<T>(gpu: boolean, samples: number, act: () => T | Promise<T>): Promise<T> {
+    const start = performance.now();
+    const answer = await act();
+    this.#measured?.observe(gpu, samples, performance.now() - start);
+    return answer;
+  }
+
+  #answers(kind: 'cpu' | 'gpu'): void {
+    if (kind !== this.#report.kind) this.#tell({ kind });
+  }
+
+  #tell(change: Partial<DeviceReport>): void {
+    if (this.#disposed) return;
+    this.#reason = change.reason ?? this.#reason;
+    this.#report = { ...this.#report, ...change, threads: this.#threads ? this.#threadCount : 1 };
+    this.#report.reason = this.#report.kind === 'cpu' ? this.#reason + this.#threadNote : this.#reason;
+    this.listen(this.#report);
+  }
+
+  #original(): Original {
+    return {
+      inputs: this.#info.inputs.map((port) => ({ width: width(port), limits: port.limits })),
+      batched: this.#info.batched,
+      continuous: this.#info.continuous,
+      compute: (inputs, samples) => this.#compute(inputs, samples),
+      program: () => {
+        const upload = guard(() => this.#live().upload());
+        const [words, names] = upload.program() as [Uint32Array, string[]];
+        const buffer = (index: number) => {
+          const [address, length] = guard(() => upload.buffer(this.#live(), index));
+          return address === undefined ? undefined : new Uint8Array(memory(), address, length);
+        };
+        return { words, names, buffer, free: () => isLive(this.#engine) && upload.free() };
+      },
+    };
+  }
+}
+
+/** Why the CPU answers first. */
+function waits(): string {
+  if ('gpu' in (globalThis.navigator ?? {})) return 'the GPU is asked for behind the first prediction that takes the CPU a millisecond';
+  const insecure = globalThis.isSecureContext === false;
+  return `there is no WebGPU here (navigator.gpu is missing)${insecure ? ': browsers give it to pages served over https or from localhost' : ''}`;
+}
+
+function verdict({ cpu, gpu, crossover }: NonNullable<DeviceReport['calibration']>, adapter: string): string {
+  const cost = ({ overhead, perSample }: DeviceCost) => `${overhead.toPrecision(2)} ms + ${perSample.toPrecision(2)} ms a sample`;
+  const costs = `the CPU takes ${cost(cpu)}, the GPU (${adapter}) ${cost(gpu)}`;
+  if (crossover === undefined) return `the CPU was measured to be faster for any number of samples: ${costs}`;
+  return `the GPU was measured to be faster from ${crossover} sample${crossover > 1 ? 's' : ''} on: ${costs}`;
+}
+
+/** Values a sample. */
+export function width({ shape }: { shape: (number | null)[] }): number {
+  return shape.reduce<number>((product, axis) => product * (axis ?? 1), 1);
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
