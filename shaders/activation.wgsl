@@ -1,7 +1,6 @@
-// The elementwise functions of src/activation.rs, one a pipeline: the switch is resolved when the pipeline is made.
+// The elementwise functions of src/kernels/activation.rs, numbered in src/program/lower.rs. The host says which of them
+// `activation` is: a switch would have all of them compiled for each kernel, which is most of the time that takes.
 
-// Numbered in src/gpu/kernel.rs.
-override ACTIVATION: u32 = 0u;
 // `Elementwise::parameters`, in its order.
 override P0: f32 = 0.0;
 override P1: f32 = 0.0;
@@ -10,51 +9,160 @@ override P2: f32 = 0.0;
 // How "no upper bound" is spelt: an override cannot be infinite.
 const LARGEST = 0x1.fffffep+127f;
 
-fn activation(x: f32) -> f32 {
-    if is_nan(x) {
-        return select(x, f32(ACTIVATION == 38u), ACTIVATION == 37u || ACTIVATION == 38u);
-    }
-    switch ACTIVATION {
-        case 1u { return relu(x, P0, P1, P2); }
-        case 2u { return elu(x, P0); }
-        case 3u { return celu(x, P0); }
-        case 4u { return 1.050701 * elu(x, 1.6732632); } // selu
-        case 5u { return x * normal_distribution(x); } // gelu
-        case 6u { return gelu_tanh(x); }
-        case 7u { return sigmoid(x); }
-        case 8u { return clamp(P0 * x + P1, 0.0, 1.0); } // hard_sigmoid
-        case 9u { return x * sigmoid(x); } // silu
-        case 10u { return x * (clamp(x + 3.0, 0.0, 6.0) / 6.0); } // hard_silu
-        case 11u { return hyperbolic_tangent(x); }
-        case 12u { return clamp(x, -1.0, 1.0); } // hard_tanh
-        case 13u { return x - hyperbolic_tangent(x); } // tanh_shrink
-        case 14u { return select(x, 0.0, abs(x) <= P0); } // hard_shrink
-        case 15u { return soft_shrink(x, P0); }
-        case 16u { return select(x, P1, x <= P0); } // threshold
-        case 17u { return softplus(x); }
-        case 18u { return squareplus(x); }
-        case 19u { return x / (1.0 + abs(x)); } // softsign
-        case 20u { return -softplus(-x); } // log_sigmoid
-        case 21u { return x * hyperbolic_tangent(softplus(x)); } // mish
-        case 22u { return sparse_plus(x); }
-        case 23u { return clamp(0.5 * (x + 1.0), 0.0, 1.0); } // sparse_sigmoid
-        case 24u { return exponential(x); }
-        case 25u { return min(max(x, P0), P1); } // clip; clamp refuses bounds that other functions use otherwise
-        case 26u { return abs(x); }
-        case 27u { return -x; }
-        case 28u { return natural_logarithm(x); }
-        case 29u { return sqrt(x); }
-        case 30u { return 1.0 / x; }
-        case 31u { return sign(x); }
-        case 32u { return floor(x); }
-        case 33u { return ceil(x); }
-        case 34u { return round(x); }
-        case 35u { return trunc(x); }
-        case 36u { return 2.0 * normal_distribution(x * 1.41421356) - 1.0; } // erf
-        case 37u { return f32(x == 0.0); } // not
-        case 38u { return 0.0; } // is_nan
-        default { return x; } // linear
-    }
+fn activation_0(x: f32) -> f32 {
+    return x; // linear
+}
+
+fn activation_1(x: f32) -> f32 {
+    return relu(x, P0, P1, P2);
+}
+
+fn activation_2(x: f32) -> f32 {
+    return elu(x, P0);
+}
+
+fn activation_3(x: f32) -> f32 {
+    return celu(x, P0);
+}
+
+fn activation_4(x: f32) -> f32 {
+    return 1.050701 * elu(x, 1.6732632); // selu
+}
+
+fn activation_5(x: f32) -> f32 {
+    return x * normal_distribution(x); // gelu
+}
+
+fn activation_6(x: f32) -> f32 {
+    return gelu_tanh(x);
+}
+
+fn activation_7(x: f32) -> f32 {
+    return sigmoid(x);
+}
+
+fn activation_8(x: f32) -> f32 {
+    return clamp(P0 * x + P1, 0.0, 1.0); // hard_sigmoid
+}
+
+fn activation_9(x: f32) -> f32 {
+    return x * sigmoid(x); // silu
+}
+
+fn activation_10(x: f32) -> f32 {
+    return x * (clamp(x + 3.0, 0.0, 6.0) / 6.0); // hard_silu
+}
+
+fn activation_11(x: f32) -> f32 {
+    return hyperbolic_tangent(x);
+}
+
+fn activation_12(x: f32) -> f32 {
+    return clamp(x, -1.0, 1.0); // hard_tanh
+}
+
+fn activation_13(x: f32) -> f32 {
+    return x - hyperbolic_tangent(x); // tanh_shrink
+}
+
+fn activation_14(x: f32) -> f32 {
+    return select(x, 0.0, abs(x) <= P0); // hard_shrink
+}
+
+fn activation_15(x: f32) -> f32 {
+    return soft_shrink(x, P0);
+}
+
+fn activation_16(x: f32) -> f32 {
+    return select(x, P1, x <= P0); // threshold
+}
+
+fn activation_17(x: f32) -> f32 {
+    return softplus(x);
+}
+
+fn activation_18(x: f32) -> f32 {
+    return squareplus(x);
+}
+
+fn activation_19(x: f32) -> f32 {
+    return x / (1.0 + abs(x)); // softsign
+}
+
+fn activation_20(x: f32) -> f32 {
+    return -softplus(-x); // log_sigmoid
+}
+
+fn activation_21(x: f32) -> f32 {
+    return x * hyperbolic_tangent(softplus(x)); // mish
+}
+
+fn activation_22(x: f32) -> f32 {
+    return sparse_plus(x);
+}
+
+fn activation_23(x: f32) -> f32 {
+    return clamp(0.5 * (x + 1.0), 0.0, 1.0); // sparse_sigmoid
+}
+
+fn activation_24(x: f32) -> f32 {
+    return exponential(x);
+}
+
+fn activation_25(x: f32) -> f32 {
+    return min(max(x, P0), P1); // clip; clamp refuses bounds that other functions use otherwise
+}
+
+fn activation_26(x: f32) -> f32 {
+    return abs(x);
+}
+
+fn activation_27(x: f32) -> f32 {
+    return -x;
+}
+
+fn activation_28(x: f32) -> f32 {
+    return natural_logarithm(x);
+}
+
+fn activation_29(x: f32) -> f32 {
+    return sqrt(x);
+}
+
+fn activation_30(x: f32) -> f32 {
+    return 1.0 / x;
+}
+
+fn activation_31(x: f32) -> f32 {
+    return sign(x);
+}
+
+fn activation_32(x: f32) -> f32 {
+    return floor(x);
+}
+
+fn activation_33(x: f32) -> f32 {
+    return ceil(x);
+}
+
+fn activation_34(x: f32) -> f32 {
+    return round(x);
+}
+
+fn activation_35(x: f32) -> f32 {
+    return trunc(x);
+}
+
+fn activation_36(x: f32) -> f32 {
+    return 2.0 * normal_distribution(x * 1.41421356) - 1.0; // erf
+}
+
+fn activation_37(x: f32) -> f32 {
+    return f32(x == 0.0 && !is_nan(x)); // not
+}
+
+fn activation_38(x: f32) -> f32 {
+    return f32(is_nan(x));
 }
 
 fn relu(x: f32, max_value: f32, negative_slope: f32, threshold: f32) -> f32 {

@@ -1,31 +1,50 @@
-// output = activation(input · kernel + bias), for a few rows.
+// output = activation(input · kernel + bias), for ROWS rows, which are few.
 //
 // With few rows the kernel's weights are read once each, whatever the tiling, and reading them is the whole cost. So a
-// workgroup takes only 16 units of one row, and 16 threads share each unit's inputs: many short sums instead of few
-// long ones.
+// workgroup takes only 4 · QUADS units, and many threads share each four's inputs: many short sums instead of few long ones.
+// All rows share one reading of the weights.
+//
+// The host puts before it: const ROWS, const QUADS.
 
-const UNITS = 16u;
-const LANES = 16u;
+const LANES = 256u / QUADS;
 
-// Of [lane][unit].
-var<workgroup> sums: array<f32, 256>;
+// Of [lane][units by fours].
+var<workgroup> sums: array<vec4<f32>, 256>;
 
-@compute @workgroup_size(16, 16)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) thread: vec3<u32>) {
-    let row = group.y;
-    let unit = group.x * UNITS + thread.x;
-    var sum = 0.0;
-    if unit < size.output_width {
-        for (var i = thread.y; i < size.input_width; i += LANES) {
-            sum += input[row * size.input_width + i] * weight(i, unit);
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let width = (size.output_width + 3u) / 4u * 4u;
+    let lane = thread / QUADS;
+    let unit = (group.x * QUADS + thread % QUADS) * 4u;
+    let first_row = group.y * ROWS;
+    var products: array<vec4<f32>, ROWS>;
+    if unit < width {
+        for (var i = lane; i < size.input_width; i += LANES) {
+            let w = four_weights(i * width + unit);
+            for (var r = 0u; r < ROWS; r++) {
+                // Rows beyond the last repeat it, and are not written.
+                let row = min(first_row + r, size.rows - 1u);
+                products[r] = fma(vec4(input[row * size.input_width + i]), w, products[r]);
+            }
         }
     }
-    sums[thread.y * UNITS + thread.x] = sum;
-    workgroupBarrier();
-    if thread.y == 0u && unit < size.output_width {
-        for (var lane = 1u; lane < LANES; lane++) {
-            sum += sums[lane * UNITS + thread.x];
+    for (var r = 0u; r < ROWS; r++) {
+        sums[thread] = products[r];
+        workgroupBarrier();
+        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+            if lane < half {
+                sums[thread] += sums[thread + half * QUADS];
+            }
+            workgroupBarrier();
         }
-        output[row * size.output_width + unit] = finish(sum, unit);
+        let row = first_row + r;
+        if lane == 0u && row < size.rows {
+            for (var u = 0u; u < 4u; u++) {
+                if unit + u < size.output_width {
+                    output[row * size.output_width + unit + u] = finish(sums[thread][u], unit + u);
+                }
+            }
+        }
+        workgroupBarrier();
     }
 }

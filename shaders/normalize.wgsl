@@ -1,6 +1,6 @@
 // Rows brought to a common size.
 
-// Numbered in src/gpu/kernel.rs.
+// Numbered in src/program/lower.rs.
 override FUNCTION: u32 = 0u;
 override EPSILON: f32 = 0.0;
 
@@ -8,10 +8,11 @@ override EPSILON: f32 = 0.0;
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) thread: u32,
 ) {
     let width = size.input_width;
-    for (var row = group.x; row < size.rows; row += groups.x) {
+    let lane = lane_of(thread);
+    for (var row = first_row(group.x, thread); row < size.rows; row += rows_on(groups.x)) {
         let start = row * width;
         var offset = 0.0;
         if FUNCTION == 0u { // standardize

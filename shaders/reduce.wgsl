@@ -1,6 +1,6 @@
 // One value of each row.
 
-// Numbered in src/gpu/kernel.rs.
+// Numbered in src/program/lower.rs.
 override FUNCTION: u32 = 0u;
 
 var<workgroup> places: array<u32, 64>;

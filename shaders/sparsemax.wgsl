@@ -4,9 +4,10 @@
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) thread: u32,
 ) {
-    for (var row = group.x; row < size.rows; row += groups.x) {
+    let lane = lane_of(thread);
+    for (var row = first_row(group.x, thread); row < size.rows; row += rows_on(groups.x)) {
         let start = row * size.input_width;
         // The projection of x − max is that of x, and small numbers lose less in the sum.
         let largest = row_max(start, lane);

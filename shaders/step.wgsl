@@ -13,5 +13,7 @@ struct Size {
 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
+// The same by fours: a kernel uses one of them.
+@group(0) @binding(0) var<storage, read> input_quads: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> output: array<f32>;
 @group(0) @binding(2) var<uniform> size: Size;

@@ -1,7 +1,7 @@
 //! The buffers of an executor, each destroyed when dropped: a browser's garbage collector would take its time.
 
 use super::context::{GpuContext, Limits};
-use super::kernel::{self, FEW_ROWS, MANY_ROWS};
+use super::kernel::{self, FEW_ROWS, MANY_ROWS, ONE_ROW};
 use crate::{
     Error, Result,
     program::{Binding, NONE, Program, Shader, Task},
@@ -44,9 +44,10 @@ pub(super) fn batch_limit(program: &Program, limits: Limits) -> Result<usize> {
             let all = variants.iter().map(|variant| variant.limits(limits.workgroups));
             all.fold([u64::MAX; 2], |[a, b], [c, d]| [a.min(c), b.min(d)])
         };
-        let ([rows, units], [_, units_of_few]) = (most(MANY_ROWS), most(FEW_ROWS));
+        let ([rows, units], [_, units_of_few], [_, units_of_one]) =
+            (most(MANY_ROWS), most(FEW_ROWS), most(ONE_ROW));
         limit = limit.min(rows / u64::from(task.rows).max(1));
-        if limit == 0 || u64::from(task.output_width) > units.min(units_of_few) {
+        if limit == 0 || u64::from(task.output_width) > units.min(units_of_few).min(units_of_one) {
             let message = format!(
                 "{} rows of {} units exceed a GPU dispatch; use the CPU",
                 task.rows, task.output_width
@@ -263,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_batch_fits_one_dispatch() {
-        assert_eq!(batch_limit(&program(3, 4), limits(1 << 30, 2)).unwrap(), 128);
+        // The smallest tile has four rows.
+        assert_eq!(batch_limit(&program(3, 4), limits(1 << 30, 2)).unwrap(), 8);
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl GpuContext {
         platform::record_faults(&device, &faults);
         let pipelines = Pipelines::new(&device);
         let adapter_name = platform::adapter_name(&adapter, &device);
-        Ok(Rc::new(Self { device, queue, pipelines, limits, choice: Cell::default(), adapter_name, faults }))
+        let choice = Cell::new(Choice::untimed(platform::is_software(&adapter, &device)));
+        Ok(Rc::new(Self { device, queue, pipelines, limits, choice, adapter_name, faults }))
     }
 
     /// The adapter's name, for people: what there is of description, vendor and architecture.

@@ -5,9 +5,11 @@ use crate::{
     Error, Result,
     program::{NONE, Shader, Task},
 };
+use bytemuck::Zeroable;
 use std::cell::RefCell;
 
 /// A file of `shaders/`.
+#[derive(Clone, Copy)]
 struct File {
     name: &'static str,
     text: &'static str,
@@ -24,10 +26,18 @@ const STEP: File = file!("step.wgsl");
 const SECOND: File = file!("second.wgsl");
 const MATH: File = file!("math.wgsl");
 const ACTIVATION: File = file!("activation.wgsl");
-const WEIGHTS: File = file!("weights.wgsl");
-const ROW: File = file!("row.wgsl");
+const INPUT_ALIGNED: File = file!("input_aligned.wgsl");
+const INPUT_UNALIGNED: File = file!("input_unaligned.wgsl");
+const WEIGHTS_F32: File = file!("weights_f32.wgsl");
+const WEIGHTS_F16: File = file!("weights_f16.wgsl");
+const WEIGHTS_INT8: File = file!("weights_int8.wgsl");
+const FINISH: File = file!("finish.wgsl");
+const ROW_SHARED: File = file!("row_shared.wgsl");
+const ROW_ALONE: File = file!("row_alone.wgsl");
 const DENSE: File = file!("dense.wgsl");
+const DENSE_DIRECT: File = file!("dense_direct.wgsl");
 const DENSE_ROW: File = file!("dense_row.wgsl");
+const DENSE_ROW_DIRECT: File = file!("dense_row_direct.wgsl");
 const ACTIVATE: File = file!("activate.wgsl");
 const SOFTMAX: File = file!("softmax.wgsl");
 const LOG_SOFTMAX: File = file!("log_softmax.wgsl");
@@ -45,9 +55,9 @@ const MATMUL: File = file!("matmul.wgsl");
 pub(super) struct Variant {
     /// For people, and for a device's choice to be remembered by.
     pub(super) name: &'static str,
-    /// What makes up its source, what is shared first.
-    files: &'static [File],
-    /// Goes before them: sizes that WGSL wants to know when it is compiled.
+    /// Its own file.
+    file: File,
+    /// Goes before all files: sizes that WGSL wants to know when it is compiled.
     constants: &'static str,
     /// How the work is divided.
     spread: Spread,
@@ -58,71 +68,148 @@ pub(super) struct Variant {
 enum Spread {
     /// Values, so many of them before it strides on.
     Values,
-    /// Rows, one before it strides on.
+    /// Rows, one before it strides on, or one for each thread.
     Rows,
     /// A tile of so many rows and units.
     Tiles { rows: u32, units: u32 },
 }
 
-/// Values that a workgroup computes before it strides on.
+/// Threads of a workgroup that computes values, each of which strides on.
 const THREADS: u32 = 256;
+/// Threads of a workgroup that computes rows.
+const ROW_THREADS: u32 = 64;
+/// Values of a row up to which one thread computes it: 64 threads would wait for each other longer.
+const NARROW: u32 = 32;
 
-/// How products of many rows are computed, the one that suits most devices first.
-pub(super) const MANY_ROWS: &[Variant] = &[Variant {
-    name: "tile 64×64",
-    files: &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE],
-    constants: "",
-    spread: Spread::Tiles { rows: 64, units: 64 },
-}];
+/// How products of many rows are computed. The first is that of a device of which nothing is known.
+pub(super) const MANY_ROWS: &[Variant] = &[
+    tile("tile 64×64", "const ROWS=4u;const QUADS=1u;const DEPTH=16u;", 64, 64),
+    tile("tile 128×128", "const ROWS=8u;const QUADS=2u;const DEPTH=16u;", 128, 128),
+    tile("tile 32×64", "const ROWS=2u;const QUADS=1u;const DEPTH=32u;", 32, 64),
+    Variant {
+        name: "direct 4×128",
+        file: DENSE_DIRECT,
+        constants: "",
+        spread: Spread::Tiles { rows: 4, units: 128 },
+    },
+];
 
-/// How products of a few rows are computed, the one that suits most devices first.
-pub(super) const FEW_ROWS: &[Variant] = &[Variant {
-    name: "16 threads a unit",
-    files: &[STEP, MATH, ACTIVATION, WEIGHTS, DENSE_ROW],
-    constants: "",
-    spread: Spread::Tiles { rows: 1, units: 16 },
-}];
+/// How products of up to eight rows are computed.
+pub(super) const FEW_ROWS: &[Variant] = &[
+    few("8 rows, 32 threads a unit", "const ROWS=8u;const QUADS=8u;", 8, 32),
+    Variant {
+        name: "direct 4×128",
+        file: DENSE_DIRECT,
+        constants: "",
+        spread: Spread::Tiles { rows: 4, units: 128 },
+    },
+];
+
+/// How products of one row are computed.
+pub(super) const ONE_ROW: &[Variant] = &[
+    few("32 threads a unit", "const ROWS=1u;const QUADS=8u;", 1, 32),
+    few("128 threads a unit", "const ROWS=1u;const QUADS=2u;", 1, 8),
+    few("8 threads a unit", "const ROWS=1u;const QUADS=32u;", 1, 128),
+    Variant {
+        name: "direct 1×128",
+        file: DENSE_ROW_DIRECT,
+        constants: "",
+        spread: Spread::Tiles { rows: 1, units: 128 },
+    },
+];
+
+const fn tile(name: &'static str, constants: &'static str, rows: u32, units: u32) -> Variant {
+    Variant { name, file: DENSE, constants, spread: Spread::Tiles { rows, units } }
+}
+
+const fn few(name: &'static str, constants: &'static str, rows: u32, units: u32) -> Variant {
+    Variant { name, file: DENSE_ROW, constants, spread: Spread::Tiles { rows, units } }
+}
 
 /// How other tasks are computed, by the number of their shader after `Dense`.
 const OTHERS: [Variant; Shader::ALL.len() - 1] = [
-    other("activate", Spread::Values, &[STEP, MATH, ACTIVATION, ACTIVATE]),
-    other("softmax", Spread::Rows, &[STEP, MATH, ROW, SOFTMAX]),
-    other("log_softmax", Spread::Rows, &[STEP, MATH, ROW, LOG_SOFTMAX]),
-    other("sparsemax", Spread::Rows, &[STEP, MATH, ROW, SPARSEMAX]),
-    other("glu", Spread::Values, &[STEP, MATH, GLU]),
-    other("reduce", Spread::Rows, &[STEP, MATH, ROW, REDUCE]),
-    other("normalize", Spread::Rows, &[STEP, MATH, ROW, NORMALIZE]),
-    other("combine", Spread::Values, &[STEP, SECOND, MATH, ACTIVATION, COMBINE]),
-    other("select", Spread::Values, &[STEP, SELECT]),
-    other("place", Spread::Values, &[STEP, PLACE]),
-    other("lookup", Spread::Values, &[STEP, SECOND, LOOKUP]),
-    other("matmul", Spread::Values, &[STEP, SECOND, MATMUL]),
+    other("activate", Spread::Values, ACTIVATE),
+    other("softmax", Spread::Rows, SOFTMAX),
+    other("log_softmax", Spread::Rows, LOG_SOFTMAX),
+    other("sparsemax", Spread::Rows, SPARSEMAX),
+    other("glu", Spread::Values, GLU),
+    other("reduce", Spread::Rows, REDUCE),
+    other("normalize", Spread::Rows, NORMALIZE),
+    other("combine", Spread::Values, COMBINE),
+    other("select", Spread::Values, SELECT),
+    other("place", Spread::Values, PLACE),
+    other("lookup", Spread::Values, LOOKUP),
+    other("matmul", Spread::Values, MATMUL),
 ];
 
-const fn other(name: &'static str, spread: Spread, files: &'static [File]) -> Variant {
-    Variant { name, files, constants: "", spread }
+const fn other(name: &'static str, spread: Spread, file: File) -> Variant {
+    Variant { name, file, constants: "", spread }
 }
 
 impl Variant {
+    /// Whether it does without shared memory.
+    pub(super) fn is_direct(&self) -> bool {
+        [DENSE_DIRECT.name, DENSE_ROW_DIRECT.name].contains(&self.file.name)
+    }
+
     /// How a task other than `Dense` is computed.
     pub(super) fn of(shader: Shader) -> &'static Self {
         &OTHERS[(shader as usize).saturating_sub(1)]
     }
 
-    fn source(&self) -> String {
-        std::iter::once(self.constants).chain(self.files.iter().map(|file| file.text)).collect()
+    /// The files that make up its source for a task, what is shared first.
+    fn files(&self, task: &Task) -> Vec<File> {
+        let mut files = vec![STEP];
+        match task.shader() {
+            Shader::Dense => {
+                let input = if task.input_width % 4 == 0 { INPUT_ALIGNED } else { INPUT_UNALIGNED };
+                let weights = [WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_INT8][(task.dtype as usize).min(2)];
+                files.extend([MATH, ACTIVATION, input, weights, FINISH]);
+            }
+            Shader::Softmax | Shader::LogSoftmax | Shader::Sparsemax | Shader::Normalize => {
+                files.extend([MATH, if task.input_width <= NARROW { ROW_ALONE } else { ROW_SHARED }]);
+            }
+            Shader::Reduce => files.extend([MATH, ROW_SHARED]),
+            Shader::Activate => files.extend([MATH, ACTIVATION]),
+            Shader::Glu => files.push(MATH),
+            Shader::Combine => files.extend([SECOND, MATH, ACTIVATION]),
+            Shader::Lookup | Shader::MatMul => files.push(SECOND),
+            Shader::Select | Shader::Place => {}
+        }
+        files.push(self.file);
+        files
     }
 
-    /// Workgroups along x and y for so many rows, each of that many values written.
-    pub(super) fn workgroups(&self, rows: u32, width: u32, most: u32) -> [u32; 2] {
-        match self.spread {
-            Spread::Values => [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1],
-            Spread::Rows => [rows.min(most), 1],
-            Spread::Tiles { rows: tile_rows, units } => [width.div_ceil(units), rows.div_ceil(tile_rows)],
+    fn source(&self, task: &Task) -> String {
+        let files = self.files(task);
+        let source: String =
+            std::iter::once(self.constants).chain(files.iter().map(|file| file.text)).collect();
+        if files.iter().any(|file| file.name == ACTIVATION.name) {
+            source + &activation(task)
+        } else {
+            source
         }
     }
 
-    /// The most rows and values of a row that [`workgroups`](Self::workgroups) can cover.
+    /// Workgroups along x and y for so many rows.
+    pub(super) fn workgroups(&self, task: &Task, rows: u32, most: u32) -> [u32; 2] {
+        match self.spread {
+            Spread::Values => {
+                // What places a part writes no more than it reads.
+                let width = if task.shader() == Shader::Place { task.input_width } else { task.output_width };
+                [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1]
+            }
+            Spread::Rows => {
+                let alone = task.shader() != Shader::Reduce && task.input_width <= NARROW;
+                [if alone { rows.div_ceil(ROW_THREADS) } else { rows }.min(most), 1]
+            }
+            Spread::Tiles { rows: tile_rows, units } => {
+                [task.output_width.div_ceil(units), rows.div_ceil(tile_rows)]
+            }
+        }
+    }
+
+    /// The most rows and units that [`workgroups`](Self::workgroups) can cover.
     pub(super) fn limits(&self, most: u32) -> [u64; 2] {
         match self.spread {
             Spread::Tiles { rows, units } => [rows, units].map(|side| u64::from(side) * u64::from(most)),
@@ -132,16 +219,32 @@ impl Variant {
     }
 }
 
-/// Each variant's file names, the shared ones first, and its whole source: what the shader test reads.
-#[doc(hidden)]
-pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
-    let variants = MANY_ROWS.iter().chain(FEW_ROWS).chain(&OTHERS);
-    variants.map(|variant| (variant.files.iter().map(|file| file.name).collect(), variant.source())).collect()
+/// Which function of activation.wgsl `activation` is. But for the last two, NaN stays what it is.
+fn activation(task: &Task) -> String {
+    let number = task.activation;
+    format!("fn activation(x:f32)->f32{{return select(activation_{number}(x),x,is_nan(x)&&{number}<37);}}")
 }
 
-/// What is fixed when a kernel is compiled: of a task, nothing but the functions.
+/// Every source that a task can have: the names of its files, the shared ones first, and the whole. What the shader test
+/// reads.
+#[doc(hidden)]
+pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
+    let dense = MANY_ROWS.iter().chain(FEW_ROWS).chain(ONE_ROW).map(|variant| (variant, Shader::Dense));
+    let others = Shader::ALL.into_iter().skip(1).map(|shader| (Variant::of(shader), shader));
+    let mut sources = vec![];
+    for (variant, shader) in dense.chain(others) {
+        for (input_width, dtype) in [(3, 0), (64, 0), (64, 1), (64, 2)] {
+            let task = Task { shader: shader as u32, input_width, dtype, activation: 1, ..Task::zeroed() };
+            let names = variant.files(&task).iter().map(|file| file.name).collect();
+            sources.push((names, variant.source(&task)));
+        }
+    }
+    sources
+}
+
+/// What is fixed when a kernel is compiled: of a task the functions, and of its sizes what decides its files.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) struct Specialisation {
+struct Specialisation {
     variant: &'static str,
     functions: Task,
 }
@@ -160,7 +263,7 @@ impl Specialisation {
             output: 0,
             further: [0; 3],
             rows: 0,
-            input_width: 0,
+            input_width: kind_of_width(task.input_width),
             output_width: 0,
             extra: 0,
             input_stride: 0,
@@ -170,13 +273,19 @@ impl Specialisation {
         Ok(Self { variant: variant.name, functions })
     }
 
+    /// The same, but for what a module does not depend on.
+    fn module(&self) -> (&'static str, Task) {
+        let Task { shader, input_width, dtype, activation, .. } = self.functions;
+        (self.variant, Task { shader, input_width, dtype, activation, ..Task::zeroed() })
+    }
+
     /// The constants that the kernel's source declares: naming others is an error.
     fn constants(&self) -> Vec<(&'static str, f64)> {
         let task = &self.functions;
         // They must be finite: the largest number stands for infinity.
         let finite = |parameter: f32| f64::from(parameter.clamp(f32::MIN, f32::MAX));
         let [p0, p1, p2] = task.parameters.map(finite);
-        let activation = [("ACTIVATION", f64::from(task.activation)), ("P0", p0), ("P1", p1), ("P2", p2)];
+        let activation = [("P0", p0), ("P1", p1), ("P2", p2)];
         let function = ("FUNCTION", f64::from(task.function));
         let further = match task.shader() {
             Shader::Dense => Some(("BIAS", f64::from(task.bias))),
@@ -190,9 +299,19 @@ impl Specialisation {
     }
 }
 
+/// A width that has the same files as another.
+fn kind_of_width(width: u32) -> u32 {
+    match (width <= NARROW, width % 4 == 0) {
+        (true, true) => 4,
+        (true, false) => 1,
+        (false, true) => NARROW + 4,
+        (false, false) => NARROW + 1,
+    }
+}
+
 /// The pipelines compiled so far, and the layouts that they share. Lists, because they stay short.
 pub(super) struct Pipelines {
-    modules: RefCell<Vec<(&'static str, wgpu::ShaderModule)>>,
+    modules: RefCell<Vec<((&'static str, Task), wgpu::ShaderModule)>>,
     compiled: RefCell<Vec<(Specialisation, wgpu::ComputePipeline)>>,
     /// By the number of further bindings.
     layouts: [Layout; 4],
@@ -215,7 +334,7 @@ impl Pipelines {
         Self {
             modules: RefCell::default(),
             compiled: RefCell::default(),
-            // As declared in step.wgsl, second.wgsl and weights.wgsl.
+            // As declared in step.wgsl, second.wgsl, weights_*.wgsl and finish.wgsl.
             layouts: [3, 4, 5, 6].map(|count| Layout::new(device, &bindings[..count])),
         }
     }
@@ -244,11 +363,11 @@ impl Pipelines {
             return Ok(pipeline);
         }
         let device = &context.device;
-        let module = find(&self.modules, &variant.name).unwrap_or_else(|| {
-            let source = wgpu::ShaderSource::Wgsl(variant.source().into());
+        let module = find(&self.modules, &wanted.module()).unwrap_or_else(|| {
+            let source = wgpu::ShaderSource::Wgsl(variant.source(task).into());
             let label = Some(variant.name);
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
-            self.modules.borrow_mut().push((variant.name, module.clone()));
+            self.modules.borrow_mut().push((wanted.module(), module.clone()));
             module
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

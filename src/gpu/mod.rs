@@ -24,11 +24,23 @@ use crate::{
 };
 use buffers::{Batch, ReadBack, Resident, Sizes, batch_limit, name_layer};
 use futures_channel::oneshot;
-use kernel::{FEW_ROWS, MANY_ROWS, Variant};
-use std::{cell::RefCell, future::Future, ops::Range, rc::Rc};
+use kernel::{FEW_ROWS, MANY_ROWS, ONE_ROW, Variant};
+use std::{cell::RefCell, future::Future, ops::Range, pin::Pin, rc::Rc};
 
 /// Rows up to which a product is one of few: beyond, most of a tile is in use.
 const FEW: usize = 8;
+
+/// Batches of one sample, of few and of many: for each there are kernels of its own, compiled when the first is run.
+const CLASSES: usize = 3;
+
+/// The class of a batch, and the most samples of its class.
+fn class(samples: usize) -> (usize, usize) {
+    match samples {
+        0 | 1 => (0, 1),
+        2..=FEW => (1, FEW),
+        _ => (2, usize::MAX),
+    }
+}
 
 /// Read-back buffers kept for later runs: one for the run in flight and one for the next.
 const SPARE_READ_BACKS: usize = 2;
@@ -37,22 +49,21 @@ const SPARE_READ_BACKS: usize = 2;
 pub struct GpuExecutor {
     context: Rc<GpuContext>,
     program: Program,
-    kernels: RefCell<Vec<Kernels>>,
+    /// For each class of batches those of each task; none where they are not compiled yet.
+    kernels: RefCell<[Option<Vec<Compiled>>; CLASSES]>,
     resident: Resident,
     sizes: Sizes,
     /// Samples of the largest submission.
     limit: usize,
     batch: RefCell<Option<Batch>>,
     read_backs: RefCell<Vec<ReadBack>>,
+    /// Whether its buffers could be made.
+    made: RefCell<Option<Pending>>,
 }
 
-/// How a task is computed, compiled.
-struct Kernels {
-    many: Compiled,
-    /// For few rows, of a product.
-    few: Option<Compiled>,
-}
+type Pending = Pin<Box<dyn Future<Output = Result<()>>>>;
 
+/// How a task is computed.
 #[derive(Clone)]
 struct Compiled {
     variant: &'static Variant,
@@ -60,18 +71,20 @@ struct Compiled {
 }
 
 impl GpuExecutor {
-    /// Makes room for a program's weights, which are to be uploaded then.
+    /// Makes room for a program's weights, which are to be uploaded then. Whether there was any is told when the kernels
+    /// are compiled: nothing is waited for before that.
     ///
     /// # Errors
     /// `Memory` when the weights or a single sample do not fit, naming the layer; `Device` when the device was lost.
-    pub async fn new(context: Rc<GpuContext>, program: Program) -> Result<Self> {
+    pub fn new(context: Rc<GpuContext>, program: Program) -> Result<Self> {
         context.check()?;
         let limit = batch_limit(&program, context.limits)?;
         let watch = context.watch();
         let sizes = Sizes::new(&context, program.tasks.len());
         let resident = Resident::new(&context, &program);
-        watch.finish().await?;
+        let made: Pending = Box::pin(watch.finish());
         Ok(Self {
+            made: RefCell::new(Some(made)),
             kernels: RefCell::default(),
             resident: resident?,
             sizes,
@@ -89,35 +102,48 @@ impl GpuExecutor {
         self.resident.upload(&self.context, buffer, start as u64, bytes);
     }
 
-    /// Compiles the kernels, all at once.
+    /// Whether the kernels for so many samples are compiled.
+    pub fn is_ready(&self, samples: usize) -> bool {
+        self.kernels.borrow()[class(samples).0].is_some()
+    }
+
+    /// Compiles the kernels for so many samples, all at once.
     ///
     /// # Errors
     /// `Device` when one cannot be compiled, with the compiler's message; `Value` for a parameter that is NaN.
-    pub async fn compile(&self) -> Result<()> {
+    pub async fn compile(&self, samples: usize) -> Result<()> {
+        let (class, most) = class(samples);
         let watch = self.context.watch();
-        let kernels = self.program.tasks.iter().map(|task| self.kernels_of(task)).collect::<Result<Vec<_>>>();
+        let compile = |task| self.compiled(task, most);
+        let kernels = self.program.tasks.iter().map(compile).collect::<Result<Vec<_>>>();
         // Begins the uploads, which otherwise wait for the first run.
         self.context.queue.submit([]);
-        if let Err(error) = watch.finish().await {
+        let compiled = watch.finish();
+        let made = self.made.take();
+        if let Some(made) = made {
+            made.await?;
+        }
+        if let Err(error) = compiled.await {
             self.context.pipelines.clear();
             return Err(Error::new(error.kind(), format!("a kernel could not be compiled: {error}")));
         }
-        self.kernels.replace(kernels?);
+        self.kernels.borrow_mut()[class] = Some(kernels?);
         self.context.check()
     }
 
-    fn kernels_of(&self, task: &Task) -> Result<Kernels> {
-        let compiled = |variant: &'static Variant| {
-            let pipeline = self.context.pipelines.get(&self.context, variant, task);
-            pipeline
-                .map(|pipeline| Compiled { variant, pipeline })
-                .map_err(|error| name_layer(&self.program, Some(task), error))
-        };
-        if task.shader() != Shader::Dense {
-            return Ok(Kernels { many: compiled(Variant::of(task.shader()))?, few: None });
-        }
+    /// How a task of up to so many samples is computed.
+    fn compiled(&self, task: &Task, most: usize) -> Result<Compiled> {
         let choice = self.context.choice();
-        Ok(Kernels { many: compiled(&MANY_ROWS[choice.many])?, few: Some(compiled(&FEW_ROWS[choice.few])?) })
+        let variant = match most.saturating_mul(task.rows as usize) {
+            _ if task.shader() != Shader::Dense => Variant::of(task.shader()),
+            0 | 1 => &ONE_ROW[choice.one],
+            2..=FEW => &FEW_ROWS[choice.few],
+            _ => &MANY_ROWS[choice.many],
+        };
+        let pipeline = self.context.pipelines.get(&self.context, variant, task);
+        pipeline
+            .map(|pipeline| Compiled { variant, pipeline })
+            .map_err(|error| name_layer(&self.program, Some(task), error))
     }
 
     /// Runs the program on `rows` samples. `inputs` holds one row-major slice for each of its inputs; the result
@@ -129,6 +155,9 @@ impl GpuExecutor {
     pub async fn run(&self, inputs: &[&[f32]], rows: usize) -> Result<Vec<Vec<f32>>> {
         self.program.check_inputs(inputs, rows)?;
         self.context.check()?;
+        if !self.is_ready(rows) {
+            self.compile(rows).await?;
+        }
         let outputs = self.program.outputs.iter().map(|place| zeroed(place.width as usize * rows));
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
         // Each part is submitted before the one before it is waited for, so the device does not idle in between.
@@ -217,6 +246,7 @@ impl GpuExecutor {
         let mut encoder = self.context.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for (index, task) in self.program.tasks.iter().enumerate() {
+            // The whole batch decides, not this part of it: a batch that is split gives the same results.
             let kernel = self.kernel(index, rows);
             pass.set_pipeline(&kernel.pipeline);
             pass.set_bind_group(0, &batch.groups[index], &[]);
@@ -234,19 +264,16 @@ impl GpuExecutor {
         encoder.finish()
     }
 
-    /// How a task of a batch of `rows` samples is computed.
+    /// How a task of a batch of `rows` samples is computed, which was made ready.
     fn kernel(&self, task: usize, rows: usize) -> Compiled {
-        let kernels = &self.kernels.borrow()[task];
-        // The whole batch decides, not this part of it: a batch that is split gives the same results.
-        let few = kernels.few.as_ref();
-        let few = few.filter(|_| rows.saturating_mul(self.program.tasks[task].rows as usize) <= FEW);
-        few.unwrap_or(&kernels.many).clone()
+        match &self.kernels.borrow()[class(rows).0] {
+            Some(kernels) => kernels[task].clone(),
+            None => unreachable!("a run compiles what it needs"),
+        }
     }
 
     fn workgroups(&self, variant: &Variant, task: &Task, samples: usize) -> [u32; 2] {
-        // What places a part writes no more than it reads.
-        let width = if task.shader() == Shader::Place { task.input_width } else { task.output_width };
-        variant.workgroups(samples as u32 * task.rows, width, self.context.limits.workgroups)
+        variant.workgroups(task, samples as u32 * task.rows, self.context.limits.workgroups)
     }
 
     fn take_read_back(&self, capacity: usize) -> ReadBack {
@@ -286,7 +313,7 @@ impl GpuExecutor {
     /// A model's plan, ready to run. Dense layers keep their weights in a type.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`compile`](Self::compile).
+    /// As [`new`](Self::new) and [`compile`](Self::compile), which is done for one sample.
     pub async fn prepare(
         context: Rc<GpuContext>,
         model: &crate::Model,
@@ -294,13 +321,13 @@ impl GpuExecutor {
         dtype: crate::Dtype,
     ) -> Result<Self> {
         let (program, buffers) = Program::of(plan, model, dtype);
-        let executor = Self::new(context, program).await?;
+        let executor = Self::new(context, program)?;
         let watch = executor.context.watch();
         for (index, buffer) in buffers.into_iter().enumerate() {
             executor.upload(index, 0, &buffer.bytes(plan));
         }
         watch.finish().await?;
-        executor.compile().await?;
+        executor.compile(1).await?;
         Ok(executor)
     }
 }

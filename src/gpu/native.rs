@@ -24,6 +24,11 @@ pub(super) fn adapter_name(adapter: &wgpu::Adapter, _device: &wgpu::Device) -> S
     adapter.get_info().name
 }
 
+/// Whether the adapter is a processor that passes for a GPU.
+pub(super) fn is_software(adapter: &wgpu::Adapter, _device: &wgpu::Device) -> bool {
+    adapter.get_info().device_type == wgpu::DeviceType::Cpu
+}
+
 /// Records the device's loss and its uncaptured errors, which wgpu would panic on.
 pub(super) fn record_faults(device: &wgpu::Device, faults: &Arc<Mutex<Faults>>) {
     let record = Arc::clone(faults);

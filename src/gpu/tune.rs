@@ -2,7 +2,7 @@
 
 use super::{
     Compiled, GpuContext, GpuExecutor,
-    kernel::{FEW_ROWS, MANY_ROWS, Variant},
+    kernel::{FEW_ROWS, MANY_ROWS, ONE_ROW, Variant},
 };
 use crate::{
     Result,
@@ -11,20 +11,30 @@ use crate::{
 use bytemuck::Zeroable;
 use std::rc::Rc;
 
-/// The variants that a device computes products with: indices of [`MANY_ROWS`] and [`FEW_ROWS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The variants that a device computes products with: indices of [`MANY_ROWS`], [`FEW_ROWS`] and [`ONE_ROW`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) many: usize,
     pub(super) few: usize,
+    pub(super) one: usize,
+}
+
+impl Choice {
+    /// What to begin with on a device of which nothing else is known. Processors pay dearly for shared memory.
+    pub(super) fn untimed(software: bool) -> Self {
+        let [many, few, one] = [MANY_ROWS, FEW_ROWS, ONE_ROW]
+            .map(|variants| variants.iter().position(|variant| variant.is_direct() == software).unwrap_or(0));
+        Self { many, few, one }
+    }
 }
 
 /// A product that is timed: rows × inputs × units.
 pub type Size = [u32; 3];
 
 /// Small enough for a processor that only passes for a GPU to compute it in milliseconds.
-const SMALL: [Size; 2] = [[64, 256, 256], [1, 256, 256]];
+const SMALL: [Size; 3] = [[64, 256, 256], [8, 256, 256], [1, 256, 256]];
 /// Large enough to occupy a GPU of thousands of lanes.
-const LARGE: [Size; 2] = [[1024, 1024, 1024], [1, 2048, 2048]];
+const LARGE: [Size; 3] = [[1024, 1024, 1024], [8, 2048, 2048], [1, 2048, 2048]];
 /// Milliseconds of the small product beyond which the large one is left out.
 const SLOW: f64 = 1.5;
 /// Times that each variant is timed, of which the shortest counts: whatever disturbs only adds.
@@ -33,20 +43,19 @@ const ROUNDS: usize = 4;
 const REPEATS: u32 = 4;
 
 impl GpuContext {
-    /// Names of the variants chosen, for many rows and for few.
-    pub fn variants(&self) -> [&'static str; 2] {
-        let choice = self.choice();
-        [MANY_ROWS[choice.many].name, FEW_ROWS[choice.few].name]
+    /// Names of the variants chosen: for many rows, for few and for one.
+    pub fn variants(&self) -> [&'static str; 3] {
+        let Choice { many, few, one } = self.choice();
+        [MANY_ROWS[many].name, FEW_ROWS[few].name, ONE_ROW[one].name]
     }
 
     /// Chooses the variants of these names, as an earlier [`tune`](Self::tune) of the same adapter did. What is prepared
-    /// afterwards uses them. Names that another version knew change nothing.
+    /// afterwards uses them. Names that this version does not know change nothing.
     pub fn choose(&self, names: &[&str]) {
-        let index = |variants: &[Variant]| variants.iter().position(|variant| names.contains(&variant.name));
-        let old = self.choice();
-        let many = index(MANY_ROWS).unwrap_or(old.many);
-        let few = index(FEW_ROWS).unwrap_or(old.few);
-        self.choice.set(Choice { many, few });
+        let [many, few, one] = [(MANY_ROWS, 0), (FEW_ROWS, 1), (ONE_ROW, 2)].map(|(variants, place)| {
+            variants.iter().position(|variant| names.get(place) == Some(&variant.name)).unwrap_or(0)
+        });
+        self.choice.set(Choice { many, few, one });
     }
 
     /// Times all variants, and chooses the fastest.
@@ -54,14 +63,20 @@ impl GpuContext {
     /// # Errors
     /// `Device` and `Memory` when the device cannot compute them.
     pub async fn tune(self: &Rc<Self>) -> Result<()> {
-        let (mut many, time) = fastest(self, MANY_ROWS, SMALL[0]).await?;
-        let (mut few, _) = fastest(self, FEW_ROWS, SMALL[1]).await?;
+        let (mut choice, time) = self.fastest(SMALL).await?;
         if time < SLOW {
-            (many, _) = fastest(self, MANY_ROWS, LARGE[0]).await?;
-            (few, _) = fastest(self, FEW_ROWS, LARGE[1]).await?;
+            (choice, _) = self.fastest(LARGE).await?;
         }
-        self.choice.set(Choice { many, few });
+        self.choice.set(choice);
         Ok(())
+    }
+
+    /// The fastest variants, and the milliseconds of the product of many rows.
+    async fn fastest(self: &Rc<Self>, [many, few, one]: [Size; 3]) -> Result<(Choice, f64)> {
+        let (many, time) = fastest(self, MANY_ROWS, many).await?;
+        let (few, _) = fastest(self, FEW_ROWS, few).await?;
+        let (one, _) = fastest(self, ONE_ROW, one).await?;
+        Ok((Choice { many, few, one }, time))
     }
 
     /// Milliseconds of a product in each variant for so many rows: names and times. How benchmarks see them.
@@ -70,7 +85,11 @@ impl GpuContext {
     /// As [`tune`](Self::tune).
     #[doc(hidden)]
     pub async fn time_variants(self: &Rc<Self>, size: Size) -> Result<Vec<(&'static str, f64)>> {
-        let variants = if size[0] as usize > super::FEW { MANY_ROWS } else { FEW_ROWS };
+        let variants = match size[0] as usize {
+            0 | 1 => ONE_ROW,
+            2..=super::FEW => FEW_ROWS,
+            _ => MANY_ROWS,
+        };
         let times = times(self, variants, size).await?;
         Ok(variants.iter().map(|variant| variant.name).zip(times).collect())
     }
@@ -88,7 +107,7 @@ async fn times(
     variants: &'static [Variant],
     [rows, inputs, units]: Size,
 ) -> Result<Vec<f64>> {
-    let executor = GpuExecutor::new(context.clone(), product(inputs, units)).await?;
+    let executor = GpuExecutor::new(context.clone(), product(inputs, units))?;
     executor.upload(0, 0, bytemuck::cast_slice(&pattern(inputs * units)));
     executor.fill(0, &pattern(rows * inputs), rows as usize);
     let task = executor.program.tasks[0];

@@ -71,6 +71,12 @@ pub(super) fn adapter_name(_adapter: &wgpu::Adapter, device: &wgpu::Device) -> S
     part("description").or_else(composed).unwrap_or_else(|| "WebGPU adapter".into())
 }
 
+/// Whether the adapter is a processor that passes for a GPU, as far as the browser says.
+pub(super) fn is_software(_adapter: &wgpu::Adapter, device: &wgpu::Device) -> bool {
+    let info = handle(device).map_or(JsValue::UNDEFINED, |device| device.adapter_info());
+    property(&info, "isFallbackAdapter").is_truthy()
+}
+
 /// Records the device's loss and its uncaptured errors.
 pub(super) fn record_faults(device: &wgpu::Device, faults: &Arc<Mutex<Faults>>) {
     let record = Arc::clone(faults);

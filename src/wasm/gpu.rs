@@ -2,7 +2,7 @@
 
 use super::to_js_error;
 use crate::{
-    Result,
+    Error,
     backend::{Costs, Device, Line},
     format::json::Value,
     gpu::{GpuContext, GpuExecutor},
@@ -35,7 +35,7 @@ impl Gpu {
         self.0.lost().is_some()
     }
 
-    /// Names of the kernels chosen for products of many rows and of few.
+    /// Names of the kernels chosen for products of many rows, of few and of one.
     pub fn variants(&self) -> Vec<String> {
         self.0.variants().map(String::from).to_vec()
     }
@@ -54,14 +54,10 @@ impl Gpu {
         })
     }
 
-    /// A promise of a model's program, whose buffers are to be uploaded.
-    pub fn model(&self, words: Vec<u32>, names: Vec<String>) -> Promise {
-        let context = self.0.clone();
-        future_to_promise(async move {
-            let program = Program::from_words(&words, names).map_err(to_js_error)?;
-            let executor = GpuExecutor::new(context, program).await.map_err(to_js_error)?;
-            Ok(GpuModel(Rc::new(executor)).into())
-        })
+    /// A model's program, whose buffers are to be uploaded.
+    pub fn model(&self, words: Vec<u32>, names: Vec<String>) -> Result<GpuModel, JsValue> {
+        let program = Program::from_words(&words, names).map_err(to_js_error)?;
+        Ok(GpuModel(Rc::new(GpuExecutor::new(self.0.clone(), program).map_err(to_js_error)?)))
     }
 }
 
@@ -76,11 +72,17 @@ impl GpuModel {
         self.0.upload(buffer, start, bytes);
     }
 
-    /// Compiles the kernels: a promise of nothing.
-    pub fn compile(&self) -> Promise {
+    /// Whether the kernels for so many samples are compiled.
+    #[wasm_bindgen(js_name = isReady)]
+    pub fn is_ready(&self, samples: usize) -> bool {
+        self.0.is_ready(samples)
+    }
+
+    /// Compiles them: a promise of nothing.
+    pub fn compile(&self, samples: usize) -> Promise {
         let executor = self.0.clone();
         future_to_promise(async move {
-            executor.compile().await.map_err(to_js_error)?;
+            executor.compile(samples).await.map_err(to_js_error)?;
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -112,7 +114,7 @@ impl GpuModel {
     }
 }
 
-fn copy_inputs(inputs: &[Float32Array]) -> Result<Vec<Vec<f32>>> {
+fn copy_inputs(inputs: &[Float32Array]) -> Result<Vec<Vec<f32>>, Error> {
     let copy = |input: &Float32Array| {
         let mut values = zeroed(input.length() as usize)?;
         input.copy_to(&mut values);

@@ -2,7 +2,7 @@
 import * as engine from '../generated/engine.js';
 import { allocate } from './allocate.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
-import type { OnGpu, Original } from './gpu.js';
+import type { Host, OnGpu, Original } from './gpu.js';
 import { platform } from './platform.js';
 import type { ThreadedModel } from './threads.js';
 
@@ -100,19 +100,29 @@ export async function openInWorkers(model: ThreadedModel): Promise<void> {
   }
 }
 
+/** What the GPU's part of the package uses of this one. */
+const host: Host = {
+  instantiate: async (start) => instantiate(start, await readModule('gpu.wasm', new URL('./gpu.wasm', import.meta.url))),
+  error: (kind, message) => new NearsideError(kind, message),
+  toError: (thrown) => (isPlainError(thrown) ? toError(thrown) : (thrown as NearsideError)),
+};
+
+/** Fetches the GPU's part, once. */
+function importGpu(): Promise<GpuPart> {
+  gpuImported ??= importPart(() => import('./gpu.js'), 'gpu.js');
+  gpuImported.catch(() => (gpuImported = undefined)); // so that the next call tries again
+  return gpuImported;
+}
+
+/** Asks for the GPU ahead of a model. */
+export function startGpu(): void {
+  importGpu().then((part) => part.prepare(host), () => undefined); // whoever asks then is told
+}
+
 /** Puts a model on the GPU. */
 export async function openOnGpu(original: Original): Promise<OnGpu> {
-  gpuImported ??= importPart(() => import('./gpu.js'), 'gpu.js');
-  gpuImported.catch(() => (gpuImported = undefined));
-  const { OnGpu } = await gpuImported;
-  return OnGpu.open(
-    {
-      instantiate: async (start) => instantiate(start, await readModule('gpu.wasm', new URL('./gpu.wasm', import.meta.url))),
-      error: (kind, message) => new NearsideError(kind, message),
-      toError: (thrown) => (isPlainError(thrown) ? toError(thrown) : (thrown as NearsideError)),
-    },
-    original,
-  );
+  const { OnGpu } = await importGpu();
+  return OnGpu.open(host, original);
 }
 
 async function importFormats(): Promise<Formats> {

@@ -42,11 +42,15 @@ export interface TaskTime {
 
 /** Bytes uploaded at once: the module needs a copy of them. */
 const UPLOADED = 1 << 20;
-/** Times that answers are compared: some faults come and go. */
-const COMPARISONS = 3;
-/** Samples that are compared: for few rows there are other kernels. */
-const FEW = 3;
-const MANY = 17;
+/**
+ * Sizes of the inputs of each time that answers are compared. Several, because some faults come and go, and because large
+ * values drive a softmax to where it no longer shows what was wrong before it.
+ */
+const SIZES = [1, 0.1, 0.01];
+/** Batches that are compared: for one sample, for up to eight and for more there are other kernels. */
+const COMPARED = [1, 3, 17];
+/** The most samples of their classes. */
+const CLASSES = [1, 8, Infinity];
 /** Differences allowed, as a part of the output's largest value: ten times those of other orders of summation. */
 const ALLOWED = 1e-3;
 /** Milliseconds until a lost device is asked for again, the first time; twice as long each time after. */
@@ -54,6 +58,8 @@ const BACK_OFF = 100;
 const LONGEST_BACK_OFF = 30_000;
 /** Losses that a prediction by name lives through. */
 const ATTEMPTS = 4;
+/** Milliseconds without a prediction after which the kernels are timed. */
+const IDLE = 500;
 /** How much slower a GPU must be for other kernels not to be tried. */
 const HOPELESS = 4;
 
@@ -123,12 +129,14 @@ function openDevice(host: Host): Promise<Gpu> {
   return opening;
 }
 
-async function open(host: Host): Promise<Gpu> {
+async function start(host: Host): Promise<void> {
   started ??= host.instantiate(initialise);
-  await started.catch((error) => {
-    started = undefined;
-    throw error;
-  });
+  started.catch(() => (started = undefined)); // so that the next call tries again
+  await started;
+}
+
+async function open(host: Host): Promise<Gpu> {
+  await start(host);
   const pause = losses ? Math.min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (losses - 1)) - (performance.now() - askedAt) : 0;
   if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
   askedAt = performance.now();
@@ -138,11 +146,18 @@ async function open(host: Host): Promise<Gpu> {
   return (device = gpu);
 }
 
+/** Asks for the device ahead of a model. */
+export function prepare(host: Host): void {
+  openDevice(host).catch(() => undefined); // whoever asks then is told
+}
+
 /** A model on a device. */
 interface Placed {
   gpu: Gpu;
   model: GpuModel;
   instance: number;
+  /** For each class of batches, that its kernels were compiled and compared. */
+  ready: (Promise<void> | undefined)[];
 }
 
 /** A model for the GPU. */
@@ -151,6 +166,8 @@ export class OnGpu {
   #placed: Placed | undefined;
   #placing: Promise<Placed> | undefined;
   #closed = false;
+  #tuning: Promise<boolean> | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(
     private host: Host,
@@ -159,14 +176,16 @@ export class OnGpu {
 
   /** Puts a model on the GPU. @throws `device` where there is none, or one whose answers are not the CPU's. */
   static async open(host: Host, original: Original): Promise<OnGpu> {
-    started ??= host.instantiate(initialise);
-    await started.catch((error) => {
-      started = undefined;
-      throw error;
-    });
+    await start(host);
     const model = new OnGpu(host, original);
-    await model.#place();
-    return model;
+    try {
+      // What most predictions are of: whether it works at all is known then.
+      await model.#makeReady(await model.#place(), 1);
+      return model;
+    } catch (error) {
+      model.close();
+      throw error;
+    }
   }
 
   /** The adapter's name. */
@@ -178,7 +197,9 @@ export class OnGpu {
   async predict(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.attempt(inputs, samples);
+        const answer = await this.attempt(inputs, samples);
+        this.#tuneWhenIdle();
+        return answer;
       } catch (error) {
         if (attempt === ATTEMPTS || this.#closed || !this.lost) throw error;
       }
@@ -187,8 +208,9 @@ export class OnGpu {
 
   /** The outputs for a batch, unless the device is lost meanwhile. */
   async attempt(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
-    const { model } = this.#ready ?? (await this.#place());
-    return call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>);
+    const placed = this.#ready ?? (await this.#place());
+    await this.#makeReady(placed, samples);
+    return call(this.host, () => placed.model.predict(inputs, samples) as Promise<Float32Array[]>);
   }
 
   /** Whether it must be placed anew. */
@@ -198,13 +220,14 @@ export class OnGpu {
 
   /** Puts it on a new device, after its loss. */
   async restore(): Promise<void> {
-    await this.#place();
+    await this.#makeReady(await this.#place(), 1);
   }
 
   /** How long each task takes. */
   async profile(inputs: Float32Array[], samples: number): Promise<TaskTime[]> {
-    const { model } = this.#ready ?? (await this.#place());
-    return call(this.host, () => model.profile(inputs, samples) as Promise<TaskTime[]>);
+    const placed = this.#ready ?? (await this.#place());
+    await this.#makeReady(placed, samples);
+    return call(this.host, () => placed.model.profile(inputs, samples) as Promise<TaskTime[]>);
   }
 
   /** Whether a batch is answered sooner by the GPU than by the CPU. */
@@ -221,25 +244,25 @@ export class OnGpu {
   }
 
   /**
-   * Times both devices on a batch and on parts of it: the GPU on ever more samples, until it is plain that it is the slower
-   * for any number of them.
+   * Times both devices on a batch, which took the CPU that many milliseconds, and on parts of it: the GPU on ever more
+   * samples, until it is plain that it is the slower for any number of them.
    */
-  async calibrate(inputs: Float32Array[], samples: number): Promise<void> {
+  async calibrate(inputs: Float32Array[], samples: number, cpuTime: number): Promise<void> {
     const part = (count: number) => inputs.map((input, i) => input.subarray(0, count * this.original.inputs[i]!.width));
-    const one = part(1);
-    this.#calibration.observe(false, 1, timed(() => this.original.compute(one, 1)));
+    this.observe(false, samples, cpuTime);
+    if (samples > 1) this.observe(false, 1, timed(() => this.original.compute(part(1), 1)));
     const measure = async () => {
       for (let count = 1; ; count = Math.min(4 * count, samples)) {
         const some = part(count);
-        if (count === 1) await this.attempt(some, count); // what is done once is no cost of a batch
+        await this.attempt(some, count); // what is done once is no cost of a batch
         const start = performance.now();
         await this.attempt(some, count);
-        this.#calibration.observe(true, count, performance.now() - start);
-        if (count === samples || (count > 1 && this.#slower(count) > HOPELESS)) return;
+        this.observe(true, count, performance.now() - start);
+        if (count === samples || (count > 1 && this.#slower(samples) > HOPELESS)) return;
       }
     };
     await measure();
-    if (this.#slower(samples) > HOPELESS || (await this.tune()) === false) return;
+    if (this.#slower(samples) > HOPELESS || !(await this.tune())) return;
     await measure();
   }
 
@@ -251,7 +274,20 @@ export class OnGpu {
   }
 
   /** Times the kernels, once for an adapter, and takes the fastest. Whether there was anything to do. */
-  async tune(): Promise<boolean> {
+  tune(): Promise<boolean> {
+    this.#tuning ??= this.#tuneOnce();
+    this.#tuning.catch(() => (this.#tuning = undefined));
+    return this.#tuning;
+  }
+
+  #tuneWhenIdle(): void {
+    clearTimeout(this.#idle);
+    if (this.#tuning || this.#closed) return;
+    this.#idle = setTimeout(() => this.tune().catch(() => undefined), IDLE);
+    (this.#idle as { unref?: () => void }).unref?.(); // Node need not wait for it
+  }
+
+  async #tuneOnce(): Promise<boolean> {
     const { gpu } = this.#ready ?? (await this.#place());
     const adapter = gpu.adapter();
     if (await recall(adapter)) return false;
@@ -259,9 +295,10 @@ export class OnGpu {
     await call(this.host, () => gpu.tune() as Promise<void>);
     await remember(adapter, { kernels: gpu.variants() });
     if (String(gpu.variants()) === before || this.#closed) return true;
-    // Those chosen are compared with the CPU's before they answer.
     const old = this.#placed;
-    this.#placed = await this.#make(gpu);
+    const placed = await this.#make(gpu);
+    await this.#makeReady(placed, 1);
+    this.#placed = placed;
     if (old && old.instance === instance) old.model.free();
     return true;
   }
@@ -269,6 +306,7 @@ export class OnGpu {
   /** Frees the GPU's memory. Predictions in flight are still answered. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#idle);
     const placed = this.#ready;
     this.#placed = undefined;
     placed?.model.free();
@@ -296,53 +334,63 @@ export class OnGpu {
   async #make(gpu: Gpu): Promise<Placed> {
     const program = this.original.program();
     try {
-      const model = await call(this.host, () => gpu.model(program.words, program.names) as Promise<GpuModel>);
-      await call(this.host, () => {
+      const model = await call(this.host, () => {
+        const model = gpu.model(program.words, program.names);
         for (let index = 0; ; index++) {
           const bytes = program.buffer(index);
-          if (!bytes) break;
+          if (!bytes) return model;
           for (let start = 0; start < bytes.length; start += UPLOADED) model.upload(index, start, bytes.subarray(start, start + UPLOADED));
         }
-        return model.compile() as Promise<void>;
       });
-      await this.#compare(gpu, model);
-      return { gpu, model, instance };
+      return { gpu, model, instance, ready: [] };
     } finally {
       program.free();
     }
   }
 
-  /** Holds the GPU's answers to the CPU's. */
-  async #compare(gpu: Gpu, model: GpuModel): Promise<void> {
-    const counts = this.original.batched ? [FEW, MANY] : [1];
-    const most = counts.at(-1)!;
-    const inputs = this.original.inputs.map(({ width, limits }) => probe(most, width, limits));
-    const want = this.original.compute(inputs, most);
-    for (let comparison = 0; comparison < COMPARISONS; comparison++) {
-      for (const samples of counts) {
-        const given = inputs.map((input) => input.subarray(0, (input.length / most) * samples));
-        const got = await call(this.host, () => model.predict(given, samples) as Promise<Float32Array[]>);
-        const right = want.map((output) => output.subarray(0, (output.length / most) * samples));
-        const evidence = difference(right, got, samples, this.original.continuous);
-        if (!evidence) continue;
-        model.free();
-        const { output, index, cpu, gpu: wrong } = evidence;
-        const place = `of ${samples} samples, value ${index} of output ${output}`;
-        const error = this.host.error('device', `the GPU computes wrong answers: ${place} is ${wrong}, the CPU has ${cpu}; use the CPU`);
-        throw Object.assign(error, { evidence: { adapter: gpu.adapter(), samples, ...evidence } satisfies WrongAnswer });
-      }
+  /** Compiles the kernels for so many samples, and holds their answers to the CPU's. */
+  #makeReady({ gpu, model, ready }: Placed, samples: number): Promise<void> {
+    const index = CLASSES.findIndex((most) => samples <= most);
+    const make = async () => {
+      await call(this.host, () => model.compile(samples) as Promise<void>);
+      await this.#compare(gpu, model, this.original.batched ? COMPARED[index]! : 1);
+    };
+    ready[index] ??= make().catch((error) => {
+      ready[index] = undefined;
+      throw error;
+    });
+    return ready[index];
+  }
+
+  async #compare(gpu: Gpu, model: GpuModel, samples: number): Promise<void> {
+    // With 8-bit weights the CPU rounds the inputs of a few samples, too: for many it does not.
+    const computed = this.original.batched ? COMPARED.at(-1)! : 1;
+    const part = (values: Float32Array) => values.subarray(0, (values.length / computed) * samples);
+    const given = SIZES.map((size) => this.original.inputs.map(({ width, limits }) => probe(computed, width, size, limits)));
+    // Together, so that they overlap as predictions do.
+    const predict = (inputs: Float32Array[]) => call(this.host, () => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>);
+    const answers = given.map(predict);
+    answers.forEach((answer) => answer.catch(() => undefined)); // the first to fail is told
+    for (const [comparison, inputs] of given.entries()) {
+      const want = this.original.compute(inputs, computed).map(part);
+      const found = difference(want, await answers[comparison]!, samples, this.original.continuous);
+      if (!found) continue;
+      const { output, index, cpu, gpu: wrong } = found;
+      const place = `of ${samples} samples, value ${index} of output ${output}`;
+      const error = this.host.error('device', `the GPU computes wrong answers: ${place} is ${wrong}, the CPU has ${cpu}; use the CPU`);
+      throw Object.assign(error, { evidence: { adapter: gpu.adapter(), samples, ...found } satisfies WrongAnswer });
     }
   }
 }
 
 /** Samples of ordinary values, the same each time, or of indices. */
-function probe(samples: number, width: number, limits: number[] | undefined): Float32Array {
+function probe(samples: number, width: number, size: number, limits: number[] | undefined): Float32Array {
   let state = 1;
   return Float32Array.from({ length: samples * width }, (_, i) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     const part = state / 2 ** 32;
     const limit = limits?.[i % width] ?? 0;
-    return limit > 0 ? Math.floor(part * limit) : 2 * part - 1;
+    return limit > 0 ? Math.floor(part * limit) : size * (2 * part - 1);
   });
 }
 

@@ -130,6 +130,24 @@ export class Model {
     return this.#runner.profile(this.#arrays(x), options.device ?? this.device.kind);
   }
 
+  /**
+   * Times the CPU and the GPU on a batch, as happens by itself on `'auto'` behind the first prediction that takes the CPU a
+   * millisecond. @returns `device`, whose `calibration` has the costs.
+   * @throws `device` where there is no GPU.
+   */
+  async calibrate(x: ModelInput): Promise<DeviceReport> {
+    return this.#runner.calibrate(this.#arrays(x));
+  }
+
+  /**
+   * Times the GPU's kernels and takes the fastest, as happens by itself when the GPU has been idle for a while. It is done
+   * once for an adapter: the browser's cache remembers it.
+   */
+  async tune(): Promise<void> {
+    this.#runner.assertLive();
+    await this.#runner.tune();
+  }
+
   /** A table of the layers, and one of the steps they were compiled to, for people. */
   summary(): string {
     return this.#runner.summary();

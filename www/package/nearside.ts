@@ -7,7 +7,7 @@
  * const probabilities = await model.predict(pixels);
  * ```
  */
-import { close, convert, open, startEngine, startFormats } from './engine.js';
+import { close, convert, open, startEngine, startFormats, startGpu } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { Model, type ModelFormat } from './model.js';
 import { checkThreads } from './threads.js';
@@ -68,6 +68,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   if (!['auto', 'cpu', 'gpu'].includes(device)) {
     throw new NearsideError('value', `there is no device '${device}'; use 'auto', 'cpu' or 'gpu'`);
   }
+  if (device === 'gpu') startGpu();
   // All that is needed travels at the same time: the engine, the file, and from its first bytes on what reads it.
   const [, file] = await Promise.all([startEngine(), readSource(source, options, () => void startFormats())]);
   throwIfAborted(options.signal);

@@ -94,10 +94,15 @@ export class Runner {
       const answer = await this.#attempt(this.#measured, inputs, samples);
       if (answer) return answer;
     }
-    if (!this.#asked && samples * this.#info.parameterCount >= WORTH_GPU) void this.#measure(inputs, samples);
     this.#answers('cpu');
-    if (!this.#measured) return this.#shareOut(inputs, samples);
-    return this.#observed(false, samples, () => this.#shareOut(inputs, samples));
+    const asks = !this.#asked && samples * this.#info.parameterCount >= WORTH_GPU;
+    if (!asks && !this.#measured) return this.#shareOut(inputs, samples);
+    const start = performance.now();
+    const answer = await this.#shareOut(inputs, samples);
+    const time = performance.now() - start;
+    if (asks) void this.#measure(inputs, samples, time);
+    else this.#measured?.observe(false, samples, time);
+    return answer;
   }
 
   /** `predict` on the CPU, at once. */
@@ -111,6 +116,11 @@ export class Runner {
     const times = device === 'gpu' ? (await this.#onGpu()).profile(inputs, samples) : guard(() => this.#computer.profile(inputs, samples));
     const steps = guard(() => this.#live().steps(samples)) as Omit<StepProfile, 'time'>[];
     return (await times).map((time, index) => ({ ...steps[index]!, ...time }));
+  }
+
+  /** Times the GPU's kernels. */
+  async tune(): Promise<void> {
+    await (await this.#onGpu()).tune();
   }
 
   /** Opens the model in workers, which compute large batches from then on. */
@@ -187,43 +197,62 @@ export class Runner {
 
   /** The model on the GPU, as it is asked for by name. A failure is not remembered: it may be another time. */
   #onGpu(): Promise<OnGpu> {
-    this.#named ??= this.#measured ? Promise.resolve(this.#measured) : openOnGpu(this.#original()).then((gpu) => this.#keep(gpu));
-    this.#named.then((gpu) => void gpu.tune().catch(() => undefined), () => (this.#named = undefined));
+    this.#named ??= this.#measured ? Promise.resolve(this.#measured) : openOnGpu(this.#original());
+    this.#named.then(
+      (gpu) => this.#disposed && gpu.close(),
+      () => (this.#named = undefined),
+    );
     return this.#named;
   }
 
-  #keep(gpu: OnGpu): OnGpu {
-    if (this.#disposed) gpu.close();
-    return gpu;
+  /** Times both devices on a batch. */
+  async calibrate(inputs: Float32Array[]): Promise<DeviceReport> {
+    const samples = this.#samples(inputs);
+    const gpu = await (this.#measured ?? this.#onGpu());
+    this.#compute(inputs, samples);
+    const start = performance.now();
+    await this.#shareOut(inputs, samples);
+    await this.#compare(gpu, inputs, samples, performance.now() - start);
+    return this.#report;
   }
 
-  /** Finds out, behind the prediction that the CPU answers, whether the GPU is the faster. */
-  async #measure(inputs: Float32Array[], samples: number): Promise<void> {
+  /** Finds out, behind the prediction that took the CPU some milliseconds, whether the GPU is the faster. */
+  async #measure(inputs: Float32Array[], samples: number, time: number): Promise<void> {
     this.#asked = true;
-    if (!('gpu' in (globalThis.navigator ?? {}))) return; // `waits` has said so
+    if (!hasWebGpu()) return; // `waits` has said so
     const own = inputs.map((input) => input.slice());
     await pause();
-    if (this.#disposed) return;
     this.#tell({ reason: 'the GPU is being made ready and measured' });
     try {
-      const gpu = await (this.#named ?? openOnGpu(this.#original()).then((gpu) => this.#keep(gpu)));
-      await gpu.calibrate(own, samples);
-      const { adapter } = gpu;
-      const calibration = gpu.report() as NonNullable<DeviceReport['calibration']>;
-      const loses = calibration.crossover === undefined;
-      // What is never faster need not take the GPU's memory.
-      if (loses && !this.#named) gpu.close();
-      else this.#measured = gpu;
-      this.#tell({ adapter, calibration, reason: verdict(calibration, adapter) });
+      const gpu = await (this.#named ?? openOnGpu(this.#original()));
+      if (this.#disposed) return gpu.close();
+      await this.#compare(gpu, own, samples, time).catch((error) => {
+        gpu.close();
+        throw error;
+      });
     } catch (error) {
       this.#giveUp(error);
     }
   }
 
+  async #compare(gpu: OnGpu, inputs: Float32Array[], samples: number, time: number): Promise<void> {
+    await gpu.calibrate(inputs, samples, time);
+    const { adapter } = gpu;
+    const calibration = gpu.report() as NonNullable<DeviceReport['calibration']>;
+    // What is never faster need not take the GPU's memory.
+    const loses = calibration.crossover === undefined;
+    if (loses && !this.#named) gpu.close();
+    if (loses) this.#measured = undefined;
+    else if (this.#mode === 'auto') this.#measured = gpu;
+    this.#tell({ adapter, calibration, ...(this.#mode === 'auto' && { reason: verdict(calibration, adapter) }) });
+  }
+
   /** The GPU's answer; nothing if it fails, and the CPU is to answer. */
   async #attempt(gpu: OnGpu, inputs: Float32Array[], samples: number): Promise<Float32Array[] | undefined> {
     try {
-      const answer = await this.#observed(true, samples, () => gpu.attempt(inputs, samples));
+      const start = performance.now();
+      const answer = await gpu.attempt(inputs, samples);
+      gpu.observe(true, samples, performance.now() - start);
       this.#answers('gpu');
       return answer;
     } catch (error) {
@@ -245,6 +274,7 @@ export class Runner {
       this.#measured = gpu;
       this.#tell({ reason: `the GPU is back after it failed: ${cause.message}` });
     } catch (error) {
+      gpu.close();
       this.#giveUp(error);
     }
   }
@@ -253,13 +283,6 @@ export class Runner {
     this.#measured = undefined;
     const { message, evidence } = error as Error & { evidence?: WrongAnswer };
     this.#tell({ kind: 'cpu', reason: message, ...(evidence && { evidence }) });
-  }
-
-  async #observed<T>(gpu: boolean, samples: number, act: () => T | Promise<T>): Promise<T> {
-    const start = performance.now();
-    const answer = await act();
-    this.#measured?.observe(gpu, samples, performance.now() - start);
-    return answer;
   }
 
   #answers(kind: 'cpu' | 'gpu'): void {
@@ -293,15 +316,19 @@ export class Runner {
   }
 }
 
+function hasWebGpu(): boolean {
+  return 'gpu' in (globalThis.navigator ?? {});
+}
+
 /** Why the CPU answers first. */
 function waits(): string {
-  if ('gpu' in (globalThis.navigator ?? {})) return 'the GPU is asked for behind the first prediction that takes the CPU a millisecond';
+  if (hasWebGpu()) return 'the GPU is asked for behind the first prediction that takes the CPU a millisecond';
   const insecure = globalThis.isSecureContext === false;
   return `there is no WebGPU here (navigator.gpu is missing)${insecure ? ': browsers give it to pages served over https or from localhost' : ''}`;
 }
 
 function verdict({ cpu, gpu, crossover }: NonNullable<DeviceReport['calibration']>, adapter: string): string {
-  const cost = ({ overhead, perSample }: DeviceCost) => `${overhead.toPrecision(2)} ms + ${perSample.toPrecision(2)} ms a sample`;
+  const cost = ({ overhead, perSample }: DeviceCost) => `${[overhead, perSample].map((time) => Number(time.toPrecision(2))).join(' ms and ')} ms a sample`;
   const costs = `the CPU takes ${cost(cpu)}, the GPU (${adapter}) ${cost(gpu)}`;
   if (crossover === undefined) return `the CPU was measured to be faster for any number of samples: ${costs}`;
   return `the GPU was measured to be faster from ${crossover} sample${crossover > 1 ? 's' : ''} on: ${costs}`;

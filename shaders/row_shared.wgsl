@@ -2,6 +2,20 @@
 
 const LANES = 64u;
 
+// The rows of a workgroup: every one of so many.
+fn first_row(group: u32, thread: u32) -> u32 {
+    return group;
+}
+
+fn rows_on(groups: u32) -> u32 {
+    return groups;
+}
+
+// Which of a row's threads.
+fn lane_of(thread: u32) -> u32 {
+    return thread;
+}
+
 var<workgroup> partial: array<f32, 64>;
 
 // The larger one, or the one that is NaN.
