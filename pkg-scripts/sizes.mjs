@@ -10,6 +10,7 @@ const [, , pkg = 'pkg', named = 'www/generated'] = process.argv;
 const DOWNLOADS = [
   { name: 'engine', files: ['engine.wasm', 'nearside.js'], budget: 100_000 },
   { name: 'engine-relaxed', files: ['engine-relaxed.wasm', 'nearside.js'], budget: 100_000 },
+  { name: 'engine and GPU', files: ['engine-relaxed.wasm', 'nearside.js', 'gpu.wasm', 'gpu.js'], budget: Infinity },
   { name: 'formats', files: ['formats.wasm', 'formats.js'], budget: 300_000 },
 ];
 

@@ -5,6 +5,8 @@ import { TOLERANCE, assertRefused, inBrowser, openPage } from './support.mjs';
 
 inBrowser('the package itself is incomplete', { webgpu: false }, (context) => missingParts(context));
 
+inBrowser('the GPU\'s part of the package is incomplete', { webgpu: true }, (context) => missingGpu(context));
+
 inBrowser('a fault in the engine, on the CPU', { webgpu: false }, (context) => faults(context, 'cpu'));
 inBrowser('a fault in the engine, on the GPU', { webgpu: true }, (context) => faults(context, 'gpu'));
 
@@ -30,6 +32,23 @@ function missingParts(context) {
         await page.close();
       });
     }
+  }
+}
+
+function missingGpu(context) {
+  for (const part of ['gpu.js', 'gpu.wasm']) {
+    test(`${part} is not there`, async () => {
+      const page = await openPage(context);
+      await page.route(`**/${part}`, (route) => route.fulfill({ status: 404, body: 'not found' }));
+      const error = await page.evaluate(() => caught(() => load('dress.h5', { device: 'gpu' })));
+      assertRefused(error, 'network', new RegExp(`${part.replace('.', '\\.')}.*must lie beside`));
+      const onCpu = await page.evaluate(() => check('dress.h5', 'dress.io.npz'));
+      assert.ok(onCpu.distance <= TOLERANCE);
+      await page.unroute(`**/${part}`);
+      const { distance, device } = await page.evaluate(() => check('dress.h5', 'dress.io.npz', { device: 'gpu' }));
+      assert.deepEqual([device, distance <= TOLERANCE], ['gpu', true]);
+      await page.close();
+    });
   }
 }
 
@@ -108,17 +127,18 @@ function faults(context, device) {
 
   if (device === 'cpu') return;
 
-  test('a browser whose WebGPU throws ends in an error, too', async () => {
+  test('a browser whose WebGPU throws ends in an error, and the CPU goes on', async () => {
     const found = await onFreshPage(async (device) => {
       const arrays = readNpz(await bytes('dress.io.npz'));
       const model = await load('dress.h5', { device });
       const { submit } = GPUQueue.prototype;
       GPUQueue.prototype.submit = () => { throw new Error('provoked'); };
       const error = await caught(() => model.predict(given(arrays)));
+      const onCpu = distance(await model.predict(given(arrays), { device: 'cpu' }), arrays);
       GPUQueue.prototype.submit = submit;
-      return { error, again: (await check('dress.h5', 'dress.io.npz', { device })).distance };
+      return { error, distances: [onCpu, distance(await model.predict(given(arrays)), arrays)] };
     });
-    assertRefused(found.error, 'internal', /provoked.*load the model again/);
-    assert.ok(found.again <= TOLERANCE);
+    assertRefused(found.error, 'device', /the GPU's module failed: .*provoked/);
+    assert.ok(Math.max(...found.distances) <= TOLERANCE);
   });
 }

@@ -26,7 +26,7 @@ async function inNode(...args) {
 
 test('the tarball holds what is needed and nothing else', () => {
   const types = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
-  const modules = ['browser-worker.js', 'cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'nearside.js', 'node-worker.js', 'node.js', 'pool.js'];
+  const modules = ['browser-worker.js', 'cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'gpu.js', 'gpu.wasm', 'nearside.js', 'node-worker.js', 'node.js', 'pool.js'];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));
@@ -112,7 +112,7 @@ inBrowser('esbuild', { webgpu: false, folders: [] }, (context) => {
       assert.deepEqual([errors, warnings], [[], []]);
       assert.doesNotMatch(readFileSync(join(outdir, 'app.js'), 'utf8'), /node:/);
       // esbuild does not follow new URL('engine.wasm', import.meta.url): the README has them copied.
-      for (const file of ['engine.wasm', 'engine-relaxed.wasm', 'formats.wasm']) copyFileSync(join(installed, file), join(outdir, file));
+      for (const file of ['engine.wasm', 'engine-relaxed.wasm', 'formats.wasm', 'gpu.wasm']) copyFileSync(join(installed, file), join(outdir, file));
       writeFileSync(join(outdir, 'index.html'), '<!doctype html><link rel="icon" href="data:,"><script type="module" src="app.js"></script>');
       const { url, stop } = await serve([outdir, FIXTURES]);
       t.after(stop);

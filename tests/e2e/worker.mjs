@@ -2,8 +2,8 @@
 import { distance, given, readNpz } from './keras.mjs';
 import { load } from './nearside.js';
 
-onmessage = async () => {
+onmessage = async ({ data: device }) => {
   const arrays = readNpz(new Uint8Array(await (await fetch('dress.io.npz')).arrayBuffer()));
-  const model = await load('dress.h5');
+  const model = await load('dress.h5', { device });
   postMessage({ device: model.device.kind, distance: distance(await model.predict(given(arrays)), arrays) });
 };

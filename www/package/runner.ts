@@ -223,14 +223,13 @@ export class Runner {
     const own = inputs.map((input) => input.slice());
     await pause();
     this.#tell({ reason: 'the GPU is being made ready and measured' });
+    const named = this.#named;
+    let gpu: OnGpu | undefined;
     try {
-      const gpu = await (this.#named ?? openOnGpu(this.#original()));
-      if (this.#disposed) return gpu.close();
-      await this.#compare(gpu, own, samples, time).catch((error) => {
-        gpu.close();
-        throw error;
-      });
+      gpu = await (named ?? openOnGpu(this.#original()));
+      await this.#compare(gpu, own, samples, time);
     } catch (error) {
+      if (!named) gpu?.close();
       this.#giveUp(error);
     }
   }
@@ -241,7 +240,7 @@ export class Runner {
     const calibration = gpu.report() as NonNullable<DeviceReport['calibration']>;
     // What is never faster need not take the GPU's memory.
     const loses = calibration.crossover === undefined;
-    if (loses && !this.#named) gpu.close();
+    if ((loses && !this.#named) || this.#disposed) gpu.close();
     if (loses) this.#measured = undefined;
     else if (this.#mode === 'auto') this.#measured = gpu;
     this.#tell({ adapter, calibration, ...(this.#mode === 'auto' && { reason: verdict(calibration, adapter) }) });
@@ -274,7 +273,7 @@ export class Runner {
       this.#measured = gpu;
       this.#tell({ reason: `the GPU is back after it failed: ${cause.message}` });
     } catch (error) {
-      gpu.close();
+      if (!this.#named) gpu.close();
       this.#giveUp(error);
     }
   }

@@ -5,6 +5,7 @@ import { find } from './dom.js';
 import { Pad } from './draw.js';
 import { clearError, message, showError } from './errors.js';
 import { count, duration, percent, sentence } from './format.js';
+import { Measure } from './measure.js';
 import { OwnModel } from './own.js';
 import { FetchReport } from './report.js';
 import { RowForm } from './row.js';
@@ -22,6 +23,7 @@ const pad = new Pad(
   { canvas: find('canvas'), undo: find('undo'), clear: find('clear'), pen: find('pen') },
   drawingChanged,
 );
+const measure = new Measure(() => device.refresh());
 const row = new RowForm(
   (model, values) => classifier.predict(model, values),
   (error) => showError(find('row-errors'), error),
@@ -62,8 +64,9 @@ async function start(): Promise<void> {
     if (!own) useDigits(model);
     if (samples) showSamples(samples);
     root.dataset.state = 'ready';
-    report.modelReady();
     await tryGpu(model);
+    // What the GPU needs is fetched by then, too.
+    report.modelReady();
   } catch (error) {
     root.dataset.state = 'error';
     find('status').textContent = '';
@@ -142,8 +145,9 @@ async function recover(error: unknown): Promise<void> {
 /** Asks for one prediction on the GPU: only that tells whether there is one, and if not, why. */
 async function tryGpu(model: Model): Promise<void> {
   try {
-    if (model.device.kind !== 'gpu') await model.predict(new Float32Array(784), { device: 'gpu' });
+    await model.predict(new Float32Array(784), { device: 'gpu' });
     device.gpuWorks();
+    measure.enable(true);
   } catch (error) {
     device.gpuFails(message(error));
   }
@@ -154,6 +158,7 @@ function useDigits(model: Model): void {
   find('status').textContent = '';
   showSummary(model, DIGITS);
   find('own').hidden = true;
+  measure.follow(model);
   classifier.use(model);
 }
 
@@ -162,6 +167,7 @@ function useOwn(model: Model, file: string): void {
   own = model;
   find('own').hidden = false;
   showSummary(model, file);
+  measure.follow(model);
   report.modelReady();
   model.on('device', () => device.refresh());
   const takesOver = readsDigits(model);

@@ -2,7 +2,7 @@ import { find, make } from './dom.js';
 import { bytes, plural } from './format.js';
 
 /** What was fetched, by what it is for. */
-const KINDS = ['page', 'engine', 'formats', 'model', 'test images'] as const;
+const KINDS = ['page', 'engine', 'GPU', 'formats', 'model', 'test images'] as const;
 type FetchKind = (typeof KINDS)[number];
 
 interface Fetched {
@@ -76,7 +76,10 @@ function kindOf(entry: PerformanceEntry): FetchKind {
   const { pathname } = new URL(entry.name);
   if (entry.entryType === 'navigation') return 'page';
   if (pathname.includes('/models/')) return 'model';
-  if (pathname.includes('/nearside/')) return /formats?\b/i.test(pathname.replaceAll('_', ' ')) ? 'formats' : 'engine';
+  if (pathname.includes('/nearside/')) {
+    const part = /\/(formats|gpu)\.\w+$/.exec(pathname)?.[1];
+    return part === 'gpu' ? 'GPU' : part === 'formats' ? 'formats' : 'engine';
+  }
   return pathname.endsWith('/samples.bin') ? 'test images' : 'page';
 }
 
