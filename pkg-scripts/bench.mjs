@@ -8,7 +8,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { chart } from './benchmark/chart.mjs';
 import { coldStarts, withNearside, withOnnxRuntime } from './benchmark/cold.mjs';
-import { FAMILIES, contenders, probes } from './benchmark/contenders.mjs';
+import { FAMILIES } from './benchmark/contenders.mjs';
 import { MODELS, makeInput, shapeOf } from './benchmark/models.mjs';
 import { markdown } from './benchmark/report.mjs';
 import { sideBySide } from './benchmark/rounds.mjs';
@@ -70,10 +70,7 @@ async function timePages() {
     const timed = [[], []];
     for (const model of models) {
       for (const [i, { url }] of servers.entries()) {
-        const isolated = i === 0;
-        const where = isolated ? 'in the isolated page' : 'in the page without isolation';
-        const entrants = { contenders: contenders({ isolated, only }), probes: isolated ? probes() : [] };
-        timed[i].push(...(await sideBySide({ browser, url, where, ...entrants, model, rounds })));
+        timed[i].push(...(await sideBySide({ browser, url, isolated: i === 0, only, model, rounds })));
       }
     }
     const [isolated, plain] = timed;

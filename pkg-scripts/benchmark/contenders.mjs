@@ -35,22 +35,6 @@ function peer(family, threads) {
   return { family, adaptor: `with-${family}`, threads, dtype: 'f32', options: { threads } };
 }
 
-/** The same on WebGPU; jax-js and nearside under their own names. */
-export const GPU_FAMILIES = { nearside: 'nearside', ort: 'ONNX Runtime Web', tfjs: 'TensorFlow.js', jax: 'jax-js' };
-
-export function gpuContenders(only) {
-  const adaptors = { nearside: 'with-nearside', ort: 'with-ort-webgpu', tfjs: 'with-tfjs-webgpu', jax: 'with-jax' };
-  return only.map((family) => {
-    return { family, adaptor: adaptors[family], threads: 1, dtype: 'f32', options: { webgpu: true, threads: 1, dtype: 'f32' }, isolated: false };
-  });
-}
-
-/** The least that any answer of a GPU takes: 40 bytes are copied and read. */
-export function roundTrip() {
-  const probe = { id: 'round-trip', title: 'an empty submission, read back', work: 0 };
-  return { probe, adaptor: 'round-trip', threads: 1, isolated: false, options: {} };
-}
-
 /** Turns of a computing loop in one call: some 20 ms. */
 const TURNS = 2_000_000;
 
@@ -73,9 +57,8 @@ export function probes() {
 
 /** A contender's name in tables and errors; `simd` is known once it has been loaded. */
 export function nameOf({ family, probe, threads, dtype, simd, options, sync }) {
-  if (options?.webgpu) return GPU_FAMILIES[family];
   const count = `${threads} thread${threads > 1 ? 's' : ''}`;
-  if (probe) return probe.work ? `${probe.title}, ${count}` : probe.title;
+  if (probe) return `${probe.title}, ${count}`;
   if (family !== 'nearside') return `${FAMILIES[family]}, ${count}`;
   return `nearside ${simd ?? `(${options.build} build)`} ${dtype}, ${count}${sync ? ', predictSync' : ''}`;
 }

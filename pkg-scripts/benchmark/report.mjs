@@ -35,7 +35,7 @@ function conditions({ busy }, isolated) {
   return doubts.length > 0 ? `${gain}. **Do not rely on these times: ${doubts.join('; ')}.**` : `${gain}.`;
 }
 
-export function section(title, text, head, rows) {
+function section(title, text, head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   const lines = [line(head), line(head.map((_, i) => (i === 0 ? '---' : '--:'))), ...rows.map(line)];
   return `\n## ${title}\n\n${text}\n\n${lines.join('\n')}\n`;
@@ -138,7 +138,7 @@ local server; brotli is what it would make of them. The weights are random, whic
   return section('Cold start', text, head, body);
 }
 
-export function spread(values) {
+function spread(values) {
   const { median, lower, upper } = summary(values);
   return `**${digits(median)}** (${digits(lower)}–${digits(upper)})`;
 }

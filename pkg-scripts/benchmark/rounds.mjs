@@ -1,6 +1,6 @@
 // Times the contenders side by side: every round has a block of calls of each, and begins with another one.
 import { pause } from '../browser.mjs';
-import { DTYPES, nameOf } from './contenders.mjs';
+import { DTYPES, contenders, nameOf, probes } from './contenders.mjs';
 import { MODELS, shapeOf } from './models.mjs';
 import { answered } from './patience.mjs';
 
@@ -14,31 +14,29 @@ const LONG_MS = 100;
 /** Between two blocks, after one with several threads: those of ONNX Runtime look for work in circles for 20 ms more. */
 const SETTLE_MS = 30;
 
-/** A call that takes this long is warm after one. */
-const VERY_LONG_MS = 1000;
-
 /**
  * Times one model in a page of its own at `url`. Resolves to a list with an entry a batch: its `rows` are the
  * contenders, each with the milliseconds of a call in each round, or `absent`, and its `limits` are the machine's.
  */
-export async function sideBySide({ browser, url, where, contenders, probes, model, rounds }) {
+export async function sideBySide({ browser, url, isolated, only, model, rounds }) {
+  const where = isolated ? 'isolated page' : 'page without isolation';
   const page = await browser.newPage();
   const failures = watch(page);
   try {
     await page.goto(`${url}frame.html`);
     const frames = [];
-    for (const contender of contenders) {
+    for (const contender of contenders({ isolated, only })) {
       const opened = await open(page, contender, model, failures);
       const twin = frames.some((other) => nameOf(other) === nameOf(opened));
       if (twin) await opened.remove(); // the browser runs the same build in both
       else frames.push(opened);
     }
     const limits = [];
-    for (const probe of probes) limits.push(await open(page, probe, model, failures));
+    if (isolated) for (const probe of probes()) limits.push(await open(page, probe, model, failures));
 
     const measured = [];
     for (const batch of MODELS[model.name].batches) {
-      console.log(`timing ${model.name}, batch ${batch}, ${where}`);
+      console.log(`timing ${model.name}, batch ${batch}, in the ${where}`);
       measured.push(await timeBatch({ frames, limits, model, batch, rounds }));
     }
     return measured;
@@ -49,7 +47,7 @@ export async function sideBySide({ browser, url, where, contenders, probes, mode
 
 async function timeBatch({ frames, limits, model, batch, rounds }) {
   const rows = frames.flatMap((frame) => {
-    const both = frame.family === 'nearside' && batch === 1 && !frame.absent && !frame.options.webgpu;
+    const both = frame.family === 'nearside' && batch === 1 && !frame.absent;
     return both ? [{ ...frame }, { ...frame, sync: true }] : [{ ...frame }];
   });
   const probes = limits.map((frame) => ({ ...frame }));
@@ -75,7 +73,7 @@ async function warmUp(entrant) {
   entrant.times = [];
   entrant.difference = 0;
   let spent = 0;
-  for (let blocks = 0; spent < WARM_MS || (blocks < WARM_BLOCKS && spent < VERY_LONG_MS); blocks++) {
+  for (let blocks = 0; spent < WARM_MS || blocks < WARM_BLOCKS; blocks++) {
     const each = await block(entrant);
     spent += each * entrant.calls;
     entrant.calls = Math.max(1, Math.ceil(BLOCK_MS / Math.max(each, BLOCK_MS / 1e5)));
@@ -94,48 +92,8 @@ async function block(entrant) {
   throw new Error(`${entrant.name}: the outputs are off by ${difference} of the largest, and ${tolerance} is allowed`);
 }
 
-/**
- * Milliseconds of each contender's first answer for one sample, in a frame of its own each time: of its script, and from
- * there to the answer.
- */
-export async function firstAnswers({ browser, url, contenders, model, rounds }) {
-  const page = await browser.newPage();
-  const failures = watch(page);
-  try {
-    await page.goto(`${url}frame.html`);
-    const measured = contenders.map((contender) => ({ ...contender, scripts: [], answers: [] }));
-    // The first round fills the browser's cache.
-    for (let round = 0; round <= rounds; round++) {
-      for (let turn = 0; turn < measured.length; turn++) {
-        const contender = measured[(turn + round) % measured.length];
-        const frame = await newFrame(page, contender, model, failures);
-        const { adaptor, options, isolated } = contender;
-        const { script, answer, difference } = await frame.call('first', { adaptor, options, isolated }, shapeOf(model));
-        if (!(difference <= DTYPES.f32.tolerance)) throw new Error(`${nameOf(contender)}: its first answer is off by ${difference}`);
-        if (round > 0) {
-          contender.scripts.push(script);
-          contender.answers.push(answer);
-        }
-        await frame.remove();
-      }
-    }
-    return measured;
-  } finally {
-    await page.close();
-  }
-}
-
-/** Opens the contender in a new frame of the page. */
+/** Puts the contender into a new frame of the page. Its `call` calls what the frame offers. */
 async function open(page, contender, model, failures) {
-  const opened = await newFrame(page, contender, model, failures);
-  const { adaptor, options, isolated } = contender;
-  Object.assign(opened, await opened.call('open', { adaptor, options, isolated }, shapeOf(model)));
-  if (opened.absent) await opened.remove();
-  return opened;
-}
-
-/** A new frame of the page for the contender. Its `call` calls what the frame offers. */
-async function newFrame(page, contender, model, failures) {
   const handle = await page.evaluateHandle(() => {
     const frame = document.createElement('iframe');
     frame.src = 'frame.html';
@@ -149,6 +107,9 @@ async function newFrame(page, contender, model, failures) {
     const answer = frame.evaluate(([method, given]) => globalThis.bench[method](...given), [method, given]);
     return answered(`${nameOf(opened)}, ${model.name}`, Promise.race([answer, failures()]));
   };
+  const { adaptor, options, isolated } = contender;
+  Object.assign(opened, await opened.call('open', { adaptor, options, isolated }, shapeOf(model)));
+  if (opened.absent) await opened.remove();
   return opened;
 }
 

@@ -13,9 +13,6 @@ const BUNDLES = {
   tfjs: `export * from '@tensorflow/tfjs-core';
     export { loadLayersModel } from '@tensorflow/tfjs-layers';
     export { getThreadsCount, setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';`,
-  'tfjs-webgpu': `export * from '@tensorflow/tfjs-core';
-    export { loadLayersModel } from '@tensorflow/tfjs-layers';
-    import '@tensorflow/tfjs-backend-webgpu';`,
   jax: `export { defaultDevice, init, jit, nn, numpy, tree } from '@jax-js/jax';`,
 };
 

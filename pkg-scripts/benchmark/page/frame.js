@@ -15,18 +15,6 @@ globalThis.bench = {
     return contender.report ?? {};
   },
 
-  /** The first answer for one sample, of a contender that is not open yet. */
-  async first({ adaptor, options }, model) {
-    const one = new Float32Array(await read(`${model.name}-1.input.bin`));
-    expected = new Float64Array(await read(`${model.name}-1.expected.bin`));
-    const start = performance.now();
-    const { open } = await import(`./${adaptor}.js`);
-    const loaded = performance.now();
-    const opened = await open(model, { ...options, tuned: false });
-    const output = await opened.predict(one, 1);
-    return { script: loaded - start, answer: performance.now() - loaded, difference: difference(output) };
-  },
-
   /** From now on the input has that many samples. */
   async prepare({ name, probe }, batch) {
     samples = batch;

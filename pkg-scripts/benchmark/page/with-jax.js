@@ -1,13 +1,12 @@
-// jax-js on its WebAssembly or WebGPU backend, compiled by its `jit`.
+// jax-js on its WebAssembly backend, compiled by its `jit`.
 
-export async function open({ name, layers }, { threads, webgpu }) {
-  const backend = webgpu ? 'webgpu' : 'wasm';
+export async function open({ name, layers }, { threads }) {
   // It takes as many workers as there are processors; without shared memory none, and computes on the page's thread.
   if (threads === 1) delete globalThis.SharedArrayBuffer;
   else Object.defineProperty(navigator, 'hardwareConcurrency', { value: threads });
   const { defaultDevice, init, jit, nn, numpy, tree } = await import('./jax.js');
-  if (!(await init(backend)).includes(backend)) throw new Error(`its ${backend} backend does not start`);
-  defaultDevice(backend);
+  await init('wasm');
+  defaultDevice('wasm');
 
   const activations = { relu: nn.relu, softmax: nn.softmax, linear: (x) => x };
   const forward = jit((x, weights) => {

@@ -1,6 +1,6 @@
 // nearside, from the package as it is published.
 
-export async function open({ name }, { threads, dtype, build, webgpu, tuned = webgpu }) {
+export async function open({ name }, { threads, dtype, build }) {
   // The package asks this which of its two builds the browser can run.
   if (build === 'plain') WebAssembly.validate = () => false;
   const { load } = await import('./nearside.js');
@@ -11,9 +11,8 @@ export async function open({ name }, { threads, dtype, build, webgpu, tuned = we
   const usual = { threads: 1, dtype: 'f32' };
   for (;;) {
     try {
-      const model = await load(bytes, { device: webgpu ? 'gpu' : 'cpu', ...wanted });
+      const model = await load(bytes, { device: 'cpu', ...wanted });
       const { simd, threads: running = threads } = model.device;
-      if (webgpu && tuned) await model.tune();
       if (wanted.threads && running !== threads) throw new Error(`it runs on ${running} threads, not ${threads}`);
       return {
         report: { simd },
