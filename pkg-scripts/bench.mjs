@@ -4,63 +4,25 @@
 //
 // A whole run goes to docs/, a part of one to target/bench-results/.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
 import { chart } from './benchmark/chart.mjs';
 import { coldStarts, withNearside, withOnnxRuntime } from './benchmark/cold.mjs';
-import { FAMILIES } from './benchmark/contenders.mjs';
-import { MODELS, makeInput, shapeOf } from './benchmark/models.mjs';
+import { FAMILIES, contenders, probes } from './benchmark/contenders.mjs';
+import { makeInput, shapeOf } from './benchmark/models.mjs';
+import { commandLine, describeMachine, readOptions } from './benchmark/options.mjs';
 import { markdown } from './benchmark/report.mjs';
 import { sideBySide } from './benchmark/rounds.mjs';
 import { makeSite } from './benchmark/site.mjs';
-import { launch, pause } from './browser.mjs';
+import { launch } from './browser.mjs';
 import { ISOLATION, serve } from './serve.mjs';
 
 const site = 'target/bench';
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '15' },
-    models: { type: 'string', default: Object.keys(MODELS).join() },
-    only: { type: 'string', default: Object.keys(FAMILIES).join() },
-    out: { type: 'string' },
-    pkg: { type: 'string', default: 'pkg' },
-  },
-});
-const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${options.rounds}; give a whole number from 1`);
-const names = chosen('models', MODELS);
-const only = chosen('only', FAMILIES);
-const whole = names.length === Object.keys(MODELS).length && only.length === Object.keys(FAMILIES).length;
-const out = options.out ?? (whole ? 'docs' : 'target/bench-results');
-
-const machine = { processor: cpus()[0].model.trim(), cores: cpus().length, busy: await busyPart() };
-if (machine.busy > 0.05) console.warn(`${(100 * machine.busy).toFixed(0)} % of the processors are busy: the times will be wrong`);
-const { models, folders } = await makeSite({ site, pkg: options.pkg, names });
+const { rounds, names, only, pkg, out } = readOptions({ families: FAMILIES, rounds: 15 });
+const machine = await describeMachine();
+const { models, folders } = await makeSite({ site, pkg, names, peers: ['tfjs', 'jax'] });
 const cold = names.includes('mnist') ? await timeColdStarts() : null;
 const { isolated, plain, browser } = await timePages();
 write();
-
-/** The names that an option lists. */
-function chosen(option, known) {
-  const names = options[option].split(',');
-  const unknown = names.find((name) => !Object.hasOwn(known, name));
-  if (unknown === undefined) return names;
-  throw new Error(`--${option} does not take '${unknown}'; it takes ${Object.keys(known).join(', ')}`);
-}
-
-/** How much of all processors others use, over two seconds. */
-async function busyPart() {
-  const sum = () => {
-    const times = cpus().map(({ times }) => times);
-    const total = (kinds) => times.reduce((sum, time) => kinds.reduce((sum, kind) => sum + time[kind], sum), 0);
-    return { idle: total(['idle']), all: total(Object.keys(times[0])) };
-  };
-  const before = sum();
-  await pause(2000);
-  const after = sum();
-  return 1 - (after.idle - before.idle) / (after.all - before.all);
-}
 
 /** Every model in a page with shared memory, and in one without. */
 async function timePages() {
@@ -70,7 +32,10 @@ async function timePages() {
     const timed = [[], []];
     for (const model of models) {
       for (const [i, { url }] of servers.entries()) {
-        timed[i].push(...(await sideBySide({ browser, url, isolated: i === 0, only, model, rounds })));
+        const isolated = i === 0;
+        const where = isolated ? 'isolated page' : 'page without isolation';
+        const entrants = { contenders: contenders({ isolated, only }), probes: isolated ? probes() : [] };
+        timed[i].push(...(await sideBySide({ browser, url, where, ...entrants, model, rounds })));
       }
     }
     const [isolated, plain] = timed;
@@ -103,9 +68,8 @@ async function timeColdStarts() {
 
 function write() {
   mkdirSync(out, { recursive: true });
-  const command = ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ');
   const date = new Date().toISOString().slice(0, 10);
-  const text = markdown({ machine, browser, command, date, rounds, isolated, plain, cold, chart: 'bench.svg' });
+  const text = markdown({ machine, browser, command: commandLine('bench'), date, rounds, isolated, plain, cold, chart: 'bench.svg' });
   writeFileSync(`${out}/bench.md`, text);
   writeFileSync(`${out}/bench.svg`, chart(isolated));
   console.log(`\n${text}\nWritten to ${out}/bench.md and ${out}/bench.svg`);

@@ -13,7 +13,10 @@ export const DTYPES = {
 
 const THREADS = [1, 2];
 
-/** One frame each. `adaptor` is the script in `page/` that runs it, `options` what it is told. */
+/**
+ * One frame each. `adaptor` is the script in `page/` that runs it, `options` what it is told. `alsoSync` ones are timed
+ * once more, for a single sample, without a promise.
+ */
 export function contenders({ isolated, only }) {
   const all = isolated
     ? [
@@ -28,7 +31,7 @@ export function contenders({ isolated, only }) {
 
 /** `build` is the one that nearside takes in this browser, or the one for browsers without relaxed SIMD. */
 function nearside(build, threads, dtype) {
-  return { family: 'nearside', adaptor: 'with-nearside', threads, dtype, options: { threads, dtype, build } };
+  return { family: 'nearside', adaptor: 'with-nearside', threads, dtype, alsoSync: true, options: { threads, dtype, build } };
 }
 
 function peer(family, threads) {

@@ -2,7 +2,8 @@
 import { COLD_TIMES } from './cold.mjs';
 import { DTYPES, FAMILIES, nameOf } from './contenders.mjs';
 import { operations, weightBytes } from './models.mjs';
-import { digits, median, summary } from './statistics.mjs';
+import { digits, median } from './statistics.mjs';
+import { layersOf, percent, ratio, section, spread } from './tables.mjs';
 
 const ABSENT = 'not in this package';
 const PEERS = Object.keys(FAMILIES).filter((family) => family !== 'nearside');
@@ -35,12 +36,6 @@ function conditions({ busy }, isolated) {
   return doubts.length > 0 ? `${gain}. **Do not rely on these times: ${doubts.join('; ')}.**` : `${gain}.`;
 }
 
-function section(title, text, head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  const lines = [line(head), line(head.map((_, i) => (i === 0 ? '---' : '--:'))), ...rows.map(line)];
-  return `\n## ${title}\n\n${text}\n\n${lines.join('\n')}\n`;
-}
-
 /** The row that a page gets without asking for anything but threads, or a peer's. */
 export function usualRow(rows, family, threads) {
   return rows.find((row) => {
@@ -65,11 +60,6 @@ the rounds' ratios.`;
   return section('Ratios', text, ['model, batch', ...head], body);
 }
 
-function ratio(own, other) {
-  if (!own || !other) return '–';
-  return spread(own.times.map((time, round) => time / other.times[round]));
-}
-
 function pair({ model, batch, rows, limits }) {
   const single = batch === 1;
   const head = ['', 'ms', 'GFLOP/s', 'of the peak', ...(single ? ['of reading memory'] : []), 'error'];
@@ -85,9 +75,7 @@ function pair({ model, batch, rows, limits }) {
     const parts = [speed / peak, ...(single ? [memory] : [])];
     return [name, spread(times), digits(speed / 1e9), ...parts.map(percent), difference.toExponential(1)];
   });
-  const [{ from }] = model.layers;
-  const units = [from, ...model.layers.map(({ to, activation }) => `${to} (${activation})`)];
-  return section(`${model.name}, batch ${batch}`, units.join(' → '), head, body);
+  return section(`${model.name}, batch ${batch}`, layersOf(model), head, body);
 }
 
 function limitOf(limits, id, threads) {
@@ -136,13 +124,4 @@ local server; brotli is what it would make of them. The weights are random, whic
   });
   const head = ['', ...COLD_TIMES.map(({ title }) => title), 'runtime, KB', 'brotli', 'model, KB', 'brotli'];
   return section('Cold start', text, head, body);
-}
-
-function spread(values) {
-  const { median, lower, upper } = summary(values);
-  return `**${digits(median)}** (${digits(lower)}–${digits(upper)})`;
-}
-
-function percent(part) {
-  return `${digits(100 * part)} %`;
 }

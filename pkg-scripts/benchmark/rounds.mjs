@@ -1,6 +1,6 @@
 // Times the contenders side by side: every round has a block of calls of each, and begins with another one.
 import { pause } from '../browser.mjs';
-import { DTYPES, contenders, nameOf, probes } from './contenders.mjs';
+import { DTYPES, nameOf } from './contenders.mjs';
 import { MODELS, shapeOf } from './models.mjs';
 import { answered } from './patience.mjs';
 
@@ -15,24 +15,24 @@ const LONG_MS = 100;
 const SETTLE_MS = 30;
 
 /**
- * Times one model in a page of its own at `url`. Resolves to a list with an entry a batch: its `rows` are the
- * contenders, each with the milliseconds of a call in each round, or `absent`, and its `limits` are the machine's.
+ * Times one model in a page of its own at `url`, which messages call `where`. Resolves to a list with an entry a batch:
+ * its `rows` are the contenders, each with the milliseconds of a call in each round, or `absent`, and its `limits` are
+ * the probes, timed in the same rounds.
  */
-export async function sideBySide({ browser, url, isolated, only, model, rounds }) {
-  const where = isolated ? 'isolated page' : 'page without isolation';
+export async function sideBySide({ browser, url, where, contenders, probes, model, rounds }) {
   const page = await browser.newPage();
   const failures = watch(page);
   try {
     await page.goto(`${url}frame.html`);
     const frames = [];
-    for (const contender of contenders({ isolated, only })) {
+    for (const contender of contenders) {
       const opened = await open(page, contender, model, failures);
       const twin = frames.some((other) => nameOf(other) === nameOf(opened));
       if (twin) await opened.remove(); // the browser runs the same build in both
       else frames.push(opened);
     }
     const limits = [];
-    if (isolated) for (const probe of probes()) limits.push(await open(page, probe, model, failures));
+    for (const probe of probes) limits.push(await open(page, probe, model, failures));
 
     const measured = [];
     for (const batch of MODELS[model.name].batches) {
@@ -47,7 +47,7 @@ export async function sideBySide({ browser, url, isolated, only, model, rounds }
 
 async function timeBatch({ frames, limits, model, batch, rounds }) {
   const rows = frames.flatMap((frame) => {
-    const both = frame.family === 'nearside' && batch === 1 && !frame.absent;
+    const both = frame.alsoSync && batch === 1 && !frame.absent;
     return both ? [{ ...frame }, { ...frame, sync: true }] : [{ ...frame }];
   });
   const probes = limits.map((frame) => ({ ...frame }));

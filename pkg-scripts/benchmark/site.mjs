@@ -13,14 +13,17 @@ const BUNDLES = {
   tfjs: `export * from '@tensorflow/tfjs-core';
     export { loadLayersModel } from '@tensorflow/tfjs-layers';
     export { getThreadsCount, setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';`,
+  'tfjs-webgpu': `import '@tensorflow/tfjs-backend-webgpu';
+    export { getBackend, setBackend, tensor2d } from '@tensorflow/tfjs-core';
+    export { loadLayersModel } from '@tensorflow/tfjs-layers';`,
   jax: `export { defaultDevice, init, jit, nn, numpy, tree } from '@jax-js/jax';`,
 };
 
-/** The folders to serve, of which `site` has been made. Resolves to them and the models. */
-export async function makeSite({ site, pkg, names }) {
+/** The folders to serve, of which `site` has been made, with bundles of the `peers`. Resolves to them and the models. */
+export async function makeSite({ site, pkg, names, peers }) {
   rmSync(site, { recursive: true, force: true });
   mkdirSync(site, { recursive: true });
-  await bundlePeers(site);
+  await bundlePeers(site, peers);
   for (const kind of ['simd', 'threaded-simd']) {
     const file = `tfjs-backend-wasm-${kind}.wasm`;
     copyFileSync(`${TFJS}/${file}`, `${site}/${file}`);
@@ -54,8 +57,8 @@ async function writeModel(site, name, load) {
   return model;
 }
 
-async function bundlePeers(site) {
-  const entryPoints = Object.keys(BUNDLES).map((name) => {
+async function bundlePeers(site, peers) {
+  const entryPoints = peers.map((name) => {
     writeFileSync(`${site}/${name}.entry.js`, BUNDLES[name]);
     return { in: `${site}/${name}.entry.js`, out: name };
   });
