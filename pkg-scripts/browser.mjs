@@ -29,10 +29,10 @@ export async function emptyPage(browser, url) {
  * Starts $CHROMIUM with no debugger attached to its pages, for measurements: Playwright has every page report its
  * network traffic, which costs a fast page a third of its time. A page answers by setting its title.
  */
-export async function launchUnwatched() {
+export async function launchUnwatched({ webgpu = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'nearside-'));
   const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'];
-  const browser = spawn(executable(), [...flags(false), ...own], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const browser = spawn(executable(), [...flags(webgpu), ...own], { stdio: ['ignore', 'ignore', 'pipe'] });
   const closed = once(browser, 'close'); // by the last of its processes
   const control = await debuggingAddress(browser.stderr);
   const ask = async (path, method) => (await fetch(`${control}/json/${path}`, { method })).text();
