@@ -58,8 +58,9 @@ export function probes() {
   });
 }
 
-/** A contender's name in tables and errors; `simd` is known once it has been loaded. */
-export function nameOf({ family, probe, threads, dtype, simd, options, sync }) {
+/** A contender's name in tables and errors, if it has no title; `simd` is known once it has been loaded. */
+export function nameOf({ title, family, probe, threads, dtype, simd, options, sync }) {
+  if (title) return title;
   const count = `${threads} thread${threads > 1 ? 's' : ''}`;
   if (probe) return `${probe.title}, ${count}`;
   if (family !== 'nearside') return `${FAMILIES[family]}, ${count}`;

@@ -4,11 +4,13 @@ import { DTYPES, nameOf } from './contenders.mjs';
 import { MODELS, shapeOf } from './models.mjs';
 import { answered } from './patience.mjs';
 
-/** A block takes this long or one call: a page's clock ticks every 5 µs, or every 100 µs without isolation. */
-const BLOCK_MS = 20;
-/** Before it is timed, a contender runs for this long and this often, until the browser has compiled it for good. */
-const WARM_MS = 300;
-const WARM_BLOCKS = 3;
+/**
+ * `block`: milliseconds of a block, if one call is no longer. A page's clock ticks every 5 µs, or every 100 µs without
+ * isolation. `warm`, `warmBlocks`: before it is timed, a contender runs for so long and so often, until the browser has
+ * compiled it for good. `slow`: one whose call takes that long is warm after one.
+ */
+export const CPU_PACE = { block: 20, warm: 300, warmBlocks: 3, slow: Infinity };
+export const GPU_PACE = { block: 200, warm: 300, warmBlocks: 3, slow: 500 };
 /** A call that takes this long needs none before it to have its caches warm. */
 const LONG_MS = 100;
 /** Between two blocks, after one with several threads: those of ONNX Runtime look for work in circles for 20 ms more. */
@@ -19,7 +21,7 @@ const SETTLE_MS = 30;
  * its `rows` are the contenders, each with the milliseconds of a call in each round, or `absent`, and its `limits` are
  * the probes, timed in the same rounds.
  */
-export async function sideBySide({ browser, url, where, contenders, probes, model, rounds }) {
+export async function sideBySide({ browser, url, where, contenders, probes, model, rounds, pace = CPU_PACE }) {
   const page = await browser.newPage();
   const failures = watch(page);
   try {
@@ -37,7 +39,7 @@ export async function sideBySide({ browser, url, where, contenders, probes, mode
     const measured = [];
     for (const batch of MODELS[model.name].batches) {
       console.log(`timing ${model.name}, batch ${batch}, in the ${where}`);
-      measured.push(await timeBatch({ frames, limits, model, batch, rounds }));
+      measured.push(await timeBatch({ frames, limits, model, batch, rounds, pace }));
     }
     return measured;
   } finally {
@@ -45,7 +47,7 @@ export async function sideBySide({ browser, url, where, contenders, probes, mode
   }
 }
 
-async function timeBatch({ frames, limits, model, batch, rounds }) {
+async function timeBatch({ frames, limits, model, batch, rounds, pace }) {
   const rows = frames.flatMap((frame) => {
     const both = frame.alsoSync && batch === 1 && !frame.absent;
     return both ? [{ ...frame }, { ...frame, sync: true }] : [{ ...frame }];
@@ -55,12 +57,14 @@ async function timeBatch({ frames, limits, model, batch, rounds }) {
   for (const entrant of entrants) {
     entrant.name = `${nameOf(entrant)}, ${model.name}, batch ${batch}`;
     await entrant.call('prepare', { name: model.name, probe: !!entrant.probe }, batch);
-    await warmUp(entrant);
+    if (entrant.looked) entrant.seen = await look(entrant, model);
+    await warmUp(entrant, pace);
   }
   // The first round is the last of warming up.
   for (let round = 0; round <= rounds; round++) {
     for (let turn = 0; turn < entrants.length; turn++) {
       const entrant = entrants[(turn + round) % entrants.length];
+      if (round === 0 && entrant.slow) continue;
       const each = await block(entrant);
       if (round > 0) entrant.times.push(each);
     }
@@ -68,16 +72,26 @@ async function timeBatch({ frames, limits, model, batch, rounds }) {
   return { model, batch, rows, limits: probes };
 }
 
-async function warmUp(entrant) {
+/** What a prediction asks of the GPU. Peers have at least a kernel for each layer: with fewer some run elsewhere. */
+async function look(entrant, { layers }) {
+  const seen = await entrant.call('look');
+  const least = entrant.family === 'nearside' ? 1 : layers.length;
+  if (seen.dispatches.length >= least) return seen;
+  throw new Error(`${entrant.name}: it runs ${seen.dispatches.length} kernels on the GPU for ${layers.length} layers`);
+}
+
+async function warmUp(entrant, pace) {
   entrant.calls = 1;
   entrant.times = [];
   entrant.difference = 0;
+  entrant.slow = false;
   let spent = 0;
-  for (let blocks = 0; spent < WARM_MS || blocks < WARM_BLOCKS; blocks++) {
+  for (let blocks = 0; !entrant.slow && (spent < pace.warm || blocks < pace.warmBlocks); blocks++) {
     const each = await block(entrant);
     spent += each * entrant.calls;
-    entrant.calls = Math.max(1, Math.ceil(BLOCK_MS / Math.max(each, BLOCK_MS / 1e5)));
+    entrant.calls = Math.max(1, Math.ceil(pace.block / Math.max(each, pace.block / 1e5)));
     entrant.warm = each < LONG_MS;
+    entrant.slow = each >= pace.slow;
   }
 }
 

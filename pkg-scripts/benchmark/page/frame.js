@@ -1,5 +1,10 @@
 // One contender in a frame of its own, so that each has its own globals: the benchmark calls `bench` from outside.
 
+import { watchGpu } from './watch-gpu.js';
+
+/** Who asks nothing of the GPU for so long has nothing more to try. */
+const QUIET_MS = 500;
+
 let contender;
 let input;
 let samples;
@@ -24,6 +29,25 @@ globalThis.bench = {
   },
 
   /**
+   * Resolves to what a prediction asks of the GPU, when the contender has become quiet after its first: some try their
+   * kernels meanwhile.
+   */
+  async look() {
+    const watch = watchGpu();
+    try {
+      await contender.predict(input, samples);
+      do {
+        watch.take();
+        await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+      } while (Object.keys(watch.take().counts).length > 0);
+      await contender.predict(input, samples);
+      return watch.take();
+    } finally {
+      watch.stop();
+    }
+  },
+
+  /**
    * Predicts `calls` times in a row, after one time that does not count where `warm` is set. Resolves to the
    * milliseconds of one, and to how far the last outputs are off, as a part of the largest.
    */
@@ -35,6 +59,7 @@ globalThis.bench = {
     if (sync) for (let i = 0; i < calls; i++) output = predictSync(input, samples);
     else for (let i = 0; i < calls; i++) output = await predict(input, samples);
     const each = (performance.now() - start) / calls;
+    contender.check?.(); // throws where it has left its device
     return { each, difference: expected ? difference(output) : 0 };
   },
 };
