@@ -7,7 +7,7 @@ import { answered } from './patience.mjs';
 /**
  * `block`: milliseconds of a block, if one call is no longer. A page's clock ticks every 5 µs, or every 100 µs without
  * isolation. `warm`, `warmBlocks`: before it is timed, a contender runs for so long and so often, until the browser has
- * compiled it for good. `slow`: one whose call takes that long is warm after one.
+ * compiled it for good. `slow`: one that was looked at, and whose call took that long, is warm already.
  */
 export const CPU_PACE = { block: 20, warm: 300, warmBlocks: 3, slow: Infinity };
 export const GPU_PACE = { block: 200, warm: 300, warmBlocks: 3, slow: 500 };
@@ -84,7 +84,8 @@ async function warmUp(entrant, pace) {
   entrant.calls = 1;
   entrant.times = [];
   entrant.difference = 0;
-  entrant.slow = false;
+  entrant.slow = entrant.seen?.time >= pace.slow;
+  entrant.warm = !entrant.slow;
   let spent = 0;
   for (let blocks = 0; !entrant.slow && (spent < pace.warm || blocks < pace.warmBlocks); blocks++) {
     const each = await block(entrant);

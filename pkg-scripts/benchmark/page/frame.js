@@ -29,8 +29,8 @@ globalThis.bench = {
   },
 
   /**
-   * Resolves to what a prediction asks of the GPU, when the contender has become quiet after its first: some try their
-   * kernels meanwhile.
+   * Resolves to what a prediction asks of the GPU, with the milliseconds it takes, when the contender has become quiet
+   * after its first: some try their kernels meanwhile.
    */
   async look() {
     const watch = watchGpu();
@@ -40,8 +40,9 @@ globalThis.bench = {
         watch.take();
         await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
       } while (Object.keys(watch.take().counts).length > 0);
+      const start = performance.now();
       await contender.predict(input, samples);
-      return watch.take();
+      return { ...watch.take(), time: performance.now() - start };
     } finally {
       watch.stop();
     }
