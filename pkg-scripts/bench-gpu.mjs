@@ -8,7 +8,7 @@ import { coldStarts, withAdaptor } from './benchmark/cold.mjs';
 import { GPU_FAMILIES, adaptorOf, gpuContenders, gpuProbe } from './benchmark/gpu-contenders.mjs';
 import { gpuMarkdown } from './benchmark/gpu-report.mjs';
 import { makeInput, shapeOf } from './benchmark/models.mjs';
-import { commandLine, describeMachine, readOptions } from './benchmark/options.mjs';
+import { busyPart, commandLine, describeMachine, readOptions } from './benchmark/options.mjs';
 import { GPU_PACE, sideBySide } from './benchmark/rounds.mjs';
 import { makeSite } from './benchmark/site.mjs';
 import { launch } from './browser.mjs';
@@ -23,6 +23,7 @@ const machine = await describeMachine();
 const { models, folders } = await makeSite({ site, pkg, names, peers: ['tfjs-webgpu', 'jax'] });
 const first = names.includes('mnist') ? await timeFirstAnswers() : null;
 const { measured, browser } = await timeModels();
+machine.busyAfter = await busyPart();
 write();
 
 /** Every model in a page of its own. All pages share their storage: what a contender has learnt in one it knows in the next. */

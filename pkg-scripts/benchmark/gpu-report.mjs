@@ -22,14 +22,15 @@ given no other device. A prediction of each is watched before it is timed, and e
 ${[ratios(measured), times(measured), errors(measured), requests(measured), firstAnswers(first)].join('')}`;
 }
 
-function conditions({ busy }, measured) {
+/** The run takes minutes: other work that began meanwhile is seen at its end. */
+function conditions({ busy, busyAfter }, measured) {
   const { vendor, architecture, description } = adapterOf(measured);
   const name = [vendor, architecture, description].filter(Boolean).join(', ');
   const kind = isSoftware(adapterOf(measured))
     ? `Adapter: ${name}. **It is a software adapter, which computes on the CPU: read the ratios, not the times, and neither as those of a GPU.**`
     : `Adapter: ${name}.`;
-  const doubt = `**Do not rely on these times: other work kept ${percent(busy)} of the processors busy when it began.**`;
-  return busy > 0.05 ? `${kind} ${doubt}` : kind;
+  const doubt = `**Do not rely on these times: other work kept ${percent(busy)} of the processors busy when it began, ${percent(busyAfter)} when it ended.**`;
+  return Math.max(busy, busyAfter) > 0.05 ? `${kind} ${doubt}` : kind;
 }
 
 function adapterOf(measured) {

@@ -43,7 +43,7 @@ export async function describeMachine() {
 }
 
 /** How much of all processors others use, over two seconds. */
-async function busyPart() {
+export async function busyPart() {
   const sum = () => {
     const times = cpus().map(({ times }) => times);
     const total = (kinds) => times.reduce((sum, time) => kinds.reduce((sum, kind) => sum + time[kind], sum), 0);
