@@ -19,6 +19,8 @@ for (const [module, name, short] of imports) {
 code = code.replaceAll(/^ {8}__wb\w+: function\(.*?^ {8}\}(, arguments\); \})?,\n/gms, '');
 // engine.ts knows which sessions are of an instance that has failed, and when each is freed.
 code = code.replaceAll(/ +if \(this\.__wbg_inst .*?\n +\}\n/gs, '').replaceAll(/^if \(Symbol\.dispose\) .*\n/gm, '');
+// What browsers still call back for an instance that has failed has nobody who would hear of it.
+code = code.replaceAll(/throw new Error\('Cannot invoke closure from previous WASM instance'\)/g, 'return');
 // With all imports from one module, wasm-opt calls it "a".
 replace(`"${imports[0][0]}"`, '"a"');
 for (const [name, short] of exports) {

@@ -17,10 +17,10 @@ var<workgroup> row_tile: array<vec4<f32>, TILE_ROWS * STEPS>;
 var<workgroup> unit_tile: array<vec4<f32>, DEPTH * TILE_QUADS>;
 
 // Zeros outside the kernel.
-fn weights_or_zeros(i: u32, unit: u32) -> vec4<f32> {
-    let width = (size.output_width + 3u) / 4u * 4u;
-    if i < size.input_width && unit < width {
-        return four_weights(i * width + unit);
+fn weights_or_zeros(i: u32, quad: u32) -> vec4<f32> {
+    let quads = (size.output_width + 3u) / 4u;
+    if i < size.input_width && quad < quads {
+        return four_weights(i * quads + quad);
     }
     return vec4<f32>();
 }
@@ -32,7 +32,7 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     let first_row = tile.y * TILE_ROWS;
-    let first_unit = tile.x * TILE_QUADS * 4u;
+    let first_quad = tile.x * TILE_QUADS;
     var products: array<array<vec4<f32>, QUADS>, ROWS>;
     for (var start = 0u; start < size.input_width; start += DEPTH) {
         // Neighbouring threads read neighbouring inputs of a row, and neighbouring units of the kernel.
@@ -40,10 +40,15 @@ fn main(
             row_tile[place] = inputs_or_zeros(first_row + place / STEPS, start + place % STEPS * 4u);
         }
         for (var place = index; place < DEPTH * TILE_QUADS; place += THREADS * THREADS) {
-            unit_tile[place] = weights_or_zeros(start + place / TILE_QUADS, first_unit + place % TILE_QUADS * 4u);
+            unit_tile[place] = weights_or_zeros(start + place / TILE_QUADS, first_quad + place % TILE_QUADS);
         }
         workgroupBarrier();
         for (var step = 0u; step < STEPS; step++) {
+            // A thread's rows lie THREADS apart, so that threads of different rows read different banks.
+            var x: array<vec4<f32>, ROWS>;
+            for (var r = 0u; r < ROWS; r++) {
+                x[r] = row_tile[(r * THREADS + thread.y) * STEPS + step];
+            }
             for (var q = 0u; q < QUADS; q++) {
                 let place = step * 4u * TILE_QUADS + q * THREADS + thread.x;
                 let a = unit_tile[place];
@@ -51,20 +56,23 @@ fn main(
                 let c = unit_tile[place + 2u * TILE_QUADS];
                 let d = unit_tile[place + 3u * TILE_QUADS];
                 for (var r = 0u; r < ROWS; r++) {
-                    let x = row_tile[(thread.y * ROWS + r) * STEPS + step];
-                    products[r][q] = fma(vec4(x.w), d, fma(vec4(x.z), c, fma(vec4(x.y), b, fma(vec4(x.x), a, products[r][q]))));
+                    var sums = products[r][q];
+                    sums = fma(vec4(x[r].x), a, sums);
+                    sums = fma(vec4(x[r].y), b, sums);
+                    sums = fma(vec4(x[r].z), c, sums);
+                    products[r][q] = fma(vec4(x[r].w), d, sums);
                 }
             }
         }
         workgroupBarrier();
     }
     for (var r = 0u; r < ROWS; r++) {
-        let row = first_row + thread.y * ROWS + r;
+        let row = first_row + r * THREADS + thread.y;
         if row >= size.rows {
             break;
         }
         for (var q = 0u; q < QUADS; q++) {
-            let unit = first_unit + (q * THREADS + thread.x) * 4u;
+            let unit = (first_quad + q * THREADS + thread.x) * 4u;
             for (var u = 0u; u < 4u; u++) {
                 if unit + u < size.output_width {
                     output[row * size.output_width + unit + u] = finish(products[r][q][u], unit + u);

@@ -13,14 +13,14 @@ var<workgroup> sums: array<vec4<f32>, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let width = (size.output_width + 3u) / 4u * 4u;
+    let quads = (size.output_width + 3u) / 4u;
     let lane = thread / QUADS;
-    let unit = (group.x * QUADS + thread % QUADS) * 4u;
+    let quad = group.x * QUADS + thread % QUADS;
     let first_row = group.y * ROWS;
     var products: array<vec4<f32>, ROWS>;
-    if unit < width {
+    if quad < quads {
         for (var i = lane; i < size.input_width; i += LANES) {
-            let w = four_weights(i * width + unit);
+            let w = four_weights(i * quads + quad);
             for (var r = 0u; r < ROWS; r++) {
                 // Rows beyond the last repeat it, and are not written.
                 let row = min(first_row + r, size.rows - 1u);
@@ -40,8 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = first_row + r;
         if lane == 0u && row < size.rows {
             for (var u = 0u; u < 4u; u++) {
-                if unit + u < size.output_width {
-                    output[row * size.output_width + unit + u] = finish(sums[thread][u], unit + u);
+                let unit = quad * 4u + u;
+                if unit < size.output_width {
+                    output[row * size.output_width + unit] = finish(sums[thread][u], unit);
                 }
             }
         }

@@ -3,16 +3,21 @@
 // Numbered in src/program/lower.rs.
 override FUNCTION: u32 = 0u;
 
-var<workgroup> places: array<u32, 64>;
+struct Found {
+    value: f32,
+    // Of arg_max.
+    place: u32,
+}
 
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) thread: u32,
 ) {
     let width = size.input_width;
-    for (var row = group.x; row < size.rows; row += groups.x) {
+    let lane = lane_of(thread);
+    for (var row = first_row(group.x, thread); row < size.rows; row += rows_on(groups.x)) {
         let start = row * width;
         // A lane beyond the row's end holds what changes no result.
         var value = select(0.0, 1.0, FUNCTION == 4u);
@@ -29,23 +34,10 @@ fn main(
             }
             value = joined(value, x);
         }
-        partial[lane] = value;
-        places[lane] = place;
-        workgroupBarrier();
-        for (var half = LANES / 2u; half > 0u; half /= 2u) {
-            if lane < half {
-                let other = lane + half;
-                if FUNCTION == 5u && precedes(partial[other], places[other], partial[lane], places[lane]) {
-                    places[lane] = places[other];
-                }
-                partial[lane] = joined(partial[lane], partial[other]);
-            }
-            workgroupBarrier();
-        }
+        let found = join_lanes(Found(value, place), lane);
         if lane == 0u {
-            output[row] = finished(partial[0], places[0]);
+            output[row] = finished(found.value, found.place);
         }
-        workgroupBarrier();
     }
 }
 

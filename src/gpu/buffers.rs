@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_batch_fits_one_dispatch() {
-        // The smallest tile has four rows.
-        assert_eq!(batch_limit(&program(3, 4), limits(1 << 30, 2)).unwrap(), 8);
+        // The smallest tile has 16 rows.
+        assert_eq!(batch_limit(&program(3, 4), limits(1 << 30, 2)).unwrap(), 32);
     }
 
     #[test]

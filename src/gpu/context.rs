@@ -17,6 +17,8 @@ pub struct GpuContext {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Pipelines,
     pub(super) limits: Limits,
+    /// Whether it is a processor that passes for a GPU.
+    pub(super) software: bool,
     pub(super) choice: Cell<Choice>,
     adapter_name: String,
     faults: Arc<Mutex<Faults>>,
@@ -132,8 +134,9 @@ impl GpuContext {
         platform::record_faults(&device, &faults);
         let pipelines = Pipelines::new(&device);
         let adapter_name = platform::adapter_name(&adapter, &device);
-        let choice = Cell::new(Choice::untimed(platform::is_software(&adapter, &device)));
-        Ok(Rc::new(Self { device, queue, pipelines, limits, choice, adapter_name, faults }))
+        let software = platform::is_software(&adapter, &device);
+        let choice = Cell::new(Choice::untimed(software));
+        Ok(Rc::new(Self { device, queue, pipelines, limits, software, choice, adapter_name, faults }))
     }
 
     /// The adapter's name, for people: what there is of description, vendor and architecture.

@@ -35,7 +35,9 @@ const FINISH: File = file!("finish.wgsl");
 const ROW_SHARED: File = file!("row_shared.wgsl");
 const ROW_ALONE: File = file!("row_alone.wgsl");
 const DENSE: File = file!("dense.wgsl");
+const DENSE_BLOCK: File = file!("dense_block.wgsl");
 const DENSE_DIRECT: File = file!("dense_direct.wgsl");
+const DENSE_FEW_DIRECT: File = file!("dense_few_direct.wgsl");
 const DENSE_ROW: File = file!("dense_row.wgsl");
 const DENSE_ROW_DIRECT: File = file!("dense_row_direct.wgsl");
 const ACTIVATE: File = file!("activate.wgsl");
@@ -44,6 +46,8 @@ const LOG_SOFTMAX: File = file!("log_softmax.wgsl");
 const SPARSEMAX: File = file!("sparsemax.wgsl");
 const GLU: File = file!("glu.wgsl");
 const REDUCE: File = file!("reduce.wgsl");
+const REDUCE_SHARED: File = file!("reduce_shared.wgsl");
+const REDUCE_ALONE: File = file!("reduce_alone.wgsl");
 const NORMALIZE: File = file!("normalize.wgsl");
 const COMBINE: File = file!("combine.wgsl");
 const SELECT: File = file!("select.wgsl");
@@ -78,52 +82,44 @@ enum Spread {
 const THREADS: u32 = 256;
 /// Threads of a workgroup that computes rows.
 const ROW_THREADS: u32 = 64;
-/// Values of a row up to which one thread computes it: 64 threads would wait for each other longer.
+/// Values of a row up to which one thread computes it: 64 threads would wait for each other longer. On a processor, where
+/// waiting costs 80 µs, those for which sums one by one are exact enough.
 const NARROW: u32 = 32;
+const NARROW_FOR_A_PROCESSOR: u32 = 256;
 
-/// How products of many rows are computed. The first is that of a device of which nothing is known.
+/// Whether a thread computes a row by itself.
+fn alone(task: &Task, software: bool) -> bool {
+    task.input_width <= if software { NARROW_FOR_A_PROCESSOR } else { NARROW }
+}
+
+/// How products of many rows are computed: on GPUs of most kinds, on integrated ones, on large ones, on those whose caches do
+/// better than shared memory, and on processors.
 pub(super) const MANY_ROWS: &[Variant] = &[
-    tile("tile 64×64", "const ROWS=4u;const QUADS=1u;const DEPTH=16u;", 64, 64),
-    tile("tile 128×128", "const ROWS=8u;const QUADS=2u;const DEPTH=16u;", 128, 128),
-    tile("tile 32×64", "const ROWS=2u;const QUADS=1u;const DEPTH=32u;", 32, 64),
-    Variant {
-        name: "direct 4×128",
-        file: DENSE_DIRECT,
-        constants: "",
-        spread: Spread::Tiles { rows: 4, units: 128 },
-    },
+    dense("tile 64×64", DENSE, "const ROWS=4u;const QUADS=1u;const DEPTH=16u;", [64, 64]),
+    dense("tile 32×64", DENSE, "const ROWS=2u;const QUADS=1u;const DEPTH=32u;", [32, 64]),
+    dense("tile 128×128", DENSE, "const ROWS=8u;const QUADS=2u;const DEPTH=16u;", [128, 128]),
+    dense("block 32×32", DENSE_BLOCK, "", [32, 32]),
+    dense("direct 16×32", DENSE_DIRECT, "", [16, 32]),
 ];
 
 /// How products of up to eight rows are computed.
 pub(super) const FEW_ROWS: &[Variant] = &[
-    few("8 rows, 32 threads a unit", "const ROWS=8u;const QUADS=8u;", 8, 32),
-    Variant {
-        name: "direct 4×128",
-        file: DENSE_DIRECT,
-        constants: "",
-        spread: Spread::Tiles { rows: 4, units: 128 },
-    },
+    dense("8 rows by 32 threads a unit", DENSE_ROW, "const ROWS=8u;const QUADS=8u;", [8, 32]),
+    dense("8 rows by 128 threads a unit", DENSE_ROW, "const ROWS=8u;const QUADS=2u;", [8, 8]),
+    dense("direct 4×64", DENSE_FEW_DIRECT, "", [4, 64]),
 ];
 
 /// How products of one row are computed.
 pub(super) const ONE_ROW: &[Variant] = &[
-    few("32 threads a unit", "const ROWS=1u;const QUADS=8u;", 1, 32),
-    few("128 threads a unit", "const ROWS=1u;const QUADS=2u;", 1, 8),
-    few("8 threads a unit", "const ROWS=1u;const QUADS=32u;", 1, 128),
-    Variant {
-        name: "direct 1×128",
-        file: DENSE_ROW_DIRECT,
-        constants: "",
-        spread: Spread::Tiles { rows: 1, units: 128 },
-    },
+    dense("32 threads a unit", DENSE_ROW, "const ROWS=1u;const QUADS=8u;", [1, 32]),
+    dense("128 threads a unit", DENSE_ROW, "const ROWS=1u;const QUADS=2u;", [1, 8]),
+    dense("8 threads a unit", DENSE_ROW, "const ROWS=1u;const QUADS=32u;", [1, 128]),
+    dense("direct 1×64", DENSE_ROW_DIRECT, "", [1, 64]),
 ];
 
-const fn tile(name: &'static str, constants: &'static str, rows: u32, units: u32) -> Variant {
-    Variant { name, file: DENSE, constants, spread: Spread::Tiles { rows, units } }
-}
-
-const fn few(name: &'static str, constants: &'static str, rows: u32, units: u32) -> Variant {
-    Variant { name, file: DENSE_ROW, constants, spread: Spread::Tiles { rows, units } }
+/// A workgroup computes a tile of so many rows and units.
+const fn dense(name: &'static str, file: File, constants: &'static str, [rows, units]: [u32; 2]) -> Variant {
+    Variant { name, file, constants, spread: Spread::Tiles { rows, units } }
 }
 
 /// How other tasks are computed, by the number of their shader after `Dense`.
@@ -149,7 +145,7 @@ const fn other(name: &'static str, spread: Spread, file: File) -> Variant {
 impl Variant {
     /// Whether it does without shared memory.
     pub(super) fn is_direct(&self) -> bool {
-        [DENSE_DIRECT.name, DENSE_ROW_DIRECT.name].contains(&self.file.name)
+        [DENSE_DIRECT.name, DENSE_FEW_DIRECT.name, DENSE_ROW_DIRECT.name].contains(&self.file.name)
     }
 
     /// How a task other than `Dense` is computed.
@@ -158,7 +154,7 @@ impl Variant {
     }
 
     /// The files that make up its source for a task, what is shared first.
-    fn files(&self, task: &Task) -> Vec<File> {
+    fn files(&self, task: &Task, software: bool) -> Vec<File> {
         let mut files = vec![STEP];
         match task.shader() {
             Shader::Dense => {
@@ -167,9 +163,10 @@ impl Variant {
                 files.extend([MATH, ACTIVATION, input, weights, FINISH]);
             }
             Shader::Softmax | Shader::LogSoftmax | Shader::Sparsemax | Shader::Normalize => {
-                files.extend([MATH, if task.input_width <= NARROW { ROW_ALONE } else { ROW_SHARED }]);
+                files.extend([MATH, if alone(task, software) { ROW_ALONE } else { ROW_SHARED }]);
             }
-            Shader::Reduce => files.extend([MATH, ROW_SHARED]),
+            Shader::Reduce if alone(task, software) => files.extend([MATH, ROW_ALONE, REDUCE_ALONE]),
+            Shader::Reduce => files.extend([MATH, ROW_SHARED, REDUCE_SHARED]),
             Shader::Activate => files.extend([MATH, ACTIVATION]),
             Shader::Glu => files.push(MATH),
             Shader::Combine => files.extend([SECOND, MATH, ACTIVATION]),
@@ -180,8 +177,8 @@ impl Variant {
         files
     }
 
-    fn source(&self, task: &Task) -> String {
-        let files = self.files(task);
+    fn source(&self, task: &Task, software: bool) -> String {
+        let files = self.files(task, software);
         let source: String =
             std::iter::once(self.constants).chain(files.iter().map(|file| file.text)).collect();
         if files.iter().any(|file| file.name == ACTIVATION.name) {
@@ -192,7 +189,7 @@ impl Variant {
     }
 
     /// Workgroups along x and y for so many rows.
-    pub(super) fn workgroups(&self, task: &Task, rows: u32, most: u32) -> [u32; 2] {
+    pub(super) fn workgroups(&self, task: &Task, rows: u32, most: u32, software: bool) -> [u32; 2] {
         match self.spread {
             Spread::Values => {
                 // What places a part writes no more than it reads.
@@ -200,8 +197,7 @@ impl Variant {
                 [rows.saturating_mul(width).div_ceil(THREADS).min(most), 1]
             }
             Spread::Rows => {
-                let alone = task.shader() != Shader::Reduce && task.input_width <= NARROW;
-                [if alone { rows.div_ceil(ROW_THREADS) } else { rows }.min(most), 1]
+                [if alone(task, software) { rows.div_ceil(ROW_THREADS) } else { rows }.min(most), 1]
             }
             Spread::Tiles { rows: tile_rows, units } => {
                 [task.output_width.div_ceil(units), rows.div_ceil(tile_rows)]
@@ -235,8 +231,8 @@ pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
     for (variant, shader) in dense.chain(others) {
         for (input_width, dtype) in [(3, 0), (64, 0), (64, 1), (64, 2)] {
             let task = Task { shader: shader as u32, input_width, dtype, activation: 1, ..Task::zeroed() };
-            let names = variant.files(&task).iter().map(|file| file.name).collect();
-            sources.push((names, variant.source(&task)));
+            let names = variant.files(&task, false).iter().map(|file| file.name).collect();
+            sources.push((names, variant.source(&task, false)));
         }
     }
     sources
@@ -301,11 +297,11 @@ impl Specialisation {
 
 /// A width that has the same files as another.
 fn kind_of_width(width: u32) -> u32 {
-    match (width <= NARROW, width % 4 == 0) {
-        (true, true) => 4,
-        (true, false) => 1,
-        (false, true) => NARROW + 4,
-        (false, false) => NARROW + 1,
+    let rest = if width % 4 == 0 { 4 } else { 1 };
+    match width {
+        0..=NARROW => rest,
+        ..=NARROW_FOR_A_PROCESSOR => NARROW + rest,
+        _ => NARROW_FOR_A_PROCESSOR + rest,
     }
 }
 
@@ -364,7 +360,7 @@ impl Pipelines {
         }
         let device = &context.device;
         let module = find(&self.modules, &wanted.module()).unwrap_or_else(|| {
-            let source = wgpu::ShaderSource::Wgsl(variant.source(task).into());
+            let source = wgpu::ShaderSource::Wgsl(variant.source(task, context.software).into());
             let label = Some(variant.name);
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
             self.modules.borrow_mut().push((wanted.module(), module.clone()));

@@ -273,7 +273,8 @@ impl GpuExecutor {
     }
 
     fn workgroups(&self, variant: &Variant, task: &Task, samples: usize) -> [u32; 2] {
-        variant.workgroups(task, samples as u32 * task.rows, self.context.limits.workgroups)
+        let (most, software) = (self.context.limits.workgroups, self.context.software);
+        variant.workgroups(task, samples as u32 * task.rows, most, software)
     }
 
     fn take_read_back(&self, capacity: usize) -> ReadBack {

@@ -32,15 +32,15 @@ impl Choice {
 pub type Size = [u32; 3];
 
 /// Small enough for a processor that only passes for a GPU to compute it in milliseconds.
-const SMALL: [Size; 3] = [[64, 256, 256], [8, 256, 256], [1, 256, 256]];
+const SMALL: Size = [64, 256, 256];
 /// Large enough to occupy a GPU of thousands of lanes.
 const LARGE: [Size; 3] = [[1024, 1024, 1024], [8, 2048, 2048], [1, 2048, 2048]];
-/// Milliseconds of the small product beyond which the large one is left out.
+/// Milliseconds of the small product beyond which the large ones are left out.
 const SLOW: f64 = 1.5;
 /// Times that each variant is timed, of which the shortest counts: whatever disturbs only adds.
 const ROUNDS: usize = 4;
-/// Products of one time.
-const REPEATS: u32 = 4;
+/// Products of one time: many, so that what a submission costs does not count.
+const REPEATS: u32 = 16;
 
 impl GpuContext {
     /// Names of the variants chosen: for many rows, for few and for one.
@@ -63,20 +63,26 @@ impl GpuContext {
     /// # Errors
     /// `Device` and `Memory` when the device cannot compute them.
     pub async fn tune(self: &Rc<Self>) -> Result<()> {
-        let (mut choice, time) = self.fastest(SMALL).await?;
-        if time < SLOW {
-            (choice, _) = self.fastest(LARGE).await?;
+        let direct = Choice::untimed(true);
+        let [time] = times(self, &[&MANY_ROWS[direct.many]], SMALL).await?[..] else { return Ok(()) };
+        // Whoever takes so long is a processor, whatever it says of itself: variants with shared memory have no chance
+        // there, and take a second to compile.
+        if time > SLOW {
+            self.choice.set(direct);
+            return Ok(());
         }
-        self.choice.set(choice);
+        let [many, few, one] = LARGE;
+        let many = fastest(self, MANY_ROWS, many).await?;
+        let few = fastest(self, FEW_ROWS, few).await?;
+        let one = fastest(self, ONE_ROW, one).await?;
+        self.choice.set(Choice { many, few, one });
         Ok(())
     }
 
-    /// The fastest variants, and the milliseconds of the product of many rows.
-    async fn fastest(self: &Rc<Self>, [many, few, one]: [Size; 3]) -> Result<(Choice, f64)> {
-        let (many, time) = fastest(self, MANY_ROWS, many).await?;
-        let (few, _) = fastest(self, FEW_ROWS, few).await?;
-        let (one, _) = fastest(self, ONE_ROW, one).await?;
-        Ok((Choice { many, few, one }, time))
+    /// Names of all variants: for many rows, for few and for one.
+    #[doc(hidden)]
+    pub fn every_variant() -> [Vec<&'static str>; 3] {
+        [MANY_ROWS, FEW_ROWS, ONE_ROW].map(|variants| variants.iter().map(|variant| variant.name).collect())
     }
 
     /// Milliseconds of a product in each variant for so many rows: names and times. How benchmarks see them.
@@ -90,21 +96,21 @@ impl GpuContext {
             2..=super::FEW => FEW_ROWS,
             _ => MANY_ROWS,
         };
-        let times = times(self, variants, size).await?;
+        let times = times(self, &variants.iter().collect::<Vec<_>>(), size).await?;
         Ok(variants.iter().map(|variant| variant.name).zip(times).collect())
     }
 }
 
-/// The fastest of some variants, and its milliseconds.
-async fn fastest(context: &Rc<GpuContext>, variants: &'static [Variant], size: Size) -> Result<(usize, f64)> {
-    let times = times(context, variants, size).await?;
+/// The fastest of some variants.
+async fn fastest(context: &Rc<GpuContext>, variants: &'static [Variant], size: Size) -> Result<usize> {
+    let times = times(context, &variants.iter().collect::<Vec<_>>(), size).await?;
     let order = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
-    Ok(times.into_iter().enumerate().min_by(order).unwrap_or((0, f64::INFINITY)))
+    Ok(times.into_iter().enumerate().min_by(order).map_or(0, |(index, _)| index))
 }
 
 async fn times(
     context: &Rc<GpuContext>,
-    variants: &'static [Variant],
+    variants: &[&'static Variant],
     [rows, inputs, units]: Size,
 ) -> Result<Vec<f64>> {
     let executor = GpuExecutor::new(context.clone(), product(inputs, units))?;
@@ -112,7 +118,7 @@ async fn times(
     executor.fill(0, &pattern(rows * inputs), rows as usize);
     let task = executor.program.tasks[0];
     let watch = context.watch();
-    let compile = |variant: &'static Variant| {
+    let compile = |&variant: &&'static Variant| {
         let pipeline = context.pipelines.get(context, variant, &task)?;
         Ok(Compiled { variant, pipeline })
     };

@@ -25,7 +25,7 @@ async function inNode(...args) {
 }
 
 test('the tarball holds what is needed and nothing else', () => {
-  const types = ['errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
+  const types = ['device', 'errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
   const modules = ['browser-worker.js', 'cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'gpu.js', 'gpu.wasm', 'nearside.js', 'node-worker.js', 'node.js', 'pool.js'];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));

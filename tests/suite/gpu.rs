@@ -1,8 +1,10 @@
 //! What only a GPU executor has: overlapping runs, limits, and a device that can be lost.
 
-use super::{TOLERANCE, assert_close, expected, graph, input, random_dense, sequential, values::Random};
+use super::{
+    TOLERANCE, assert_close, dense, expected, graph, input, random_dense, sequential, values::Random,
+};
 use nearside::{
-    Activation, Dtype, ErrorKind, Layer, LayerKind, Model, Plan,
+    Activation, Dtype, ErrorKind, Layer, LayerKind, Model, Plan, Tensor,
     gpu::{GpuContext, GpuExecutor},
 };
 use std::{
@@ -13,6 +15,10 @@ use std::{
 };
 
 pub async fn check_all(context: &Rc<GpuContext>) {
+    every_variant_at_awkward_sizes().await;
+    every_variant_with_small_weights().await;
+    the_fastest_variants_are_chosen(context).await;
+    profiles_time_every_task(context).await;
     overlapping_runs(context).await;
     batches_of_changing_size(context).await;
     abandoned_runs_leave_no_trace(context).await;
@@ -49,6 +55,102 @@ async fn join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     })
     .await;
     done.into_iter().flatten().collect()
+}
+
+/// A context for each variant, where the classes of batches have different numbers of them.
+async fn contexts() -> Vec<(String, Rc<GpuContext>)> {
+    let every = GpuContext::every_variant();
+    let most = every.iter().map(Vec::len).max().unwrap();
+    let mut contexts = vec![];
+    for index in 0..most {
+        let names = every.each_ref().map(|names| names[index % names.len()]);
+        let context = GpuContext::open().await.unwrap();
+        context.choose(&names);
+        assert_eq!(context.variants(), names);
+        contexts.push((names.join(", "), context));
+    }
+    contexts
+}
+
+/// Rows of all classes, about the edges of tiles.
+const BATCHES: [usize; 11] = [1, 2, 5, 8, 9, 16, 17, 33, 64, 65, 129];
+
+pub async fn every_variant_at_awkward_sizes() {
+    let mut random = Random(31);
+    let even = |random: &mut Random| (random.values(1, 1.0)[0].abs() * 149.0) as usize * 2 + 2;
+    let mut sizes = vec![(1, 1), (3, 5), (4, 4), (300, 129), (129, 300), (64, 128), (4096, 3), (7, 4096)];
+    for _ in 0..3 {
+        sizes.push((even(&mut random), even(&mut random)));
+        sizes.push((even(&mut random) - 1, even(&mut random)));
+        sizes.push((even(&mut random), even(&mut random) - 1));
+    }
+    for (names, context) in contexts().await {
+        for &(inputs, units) in &sizes {
+            let model =
+                sequential(vec![input(&[inputs]), random_dense(&mut random, "dense", inputs, units, true)]);
+            let executor = prepare(&context, &model).await;
+            for rows in BATCHES {
+                let values = random.values(rows * inputs, 1.0);
+                let got = executor.run(&[&values], rows).await.unwrap();
+                assert_run(&format!("{names}: {rows} × {inputs} × {units}"), &model, &[&values], rows, &got);
+            }
+        }
+    }
+}
+
+pub async fn every_variant_with_small_weights() {
+    let mut random = Random(32);
+    for (names, context) in contexts().await {
+        for (inputs, units) in [(1, 1), (5, 3), (36, 70), (101, 64)] {
+            // Such as either type holds exactly: multiples of 1/128, of which every unit has the largest.
+            let mut weights = random.values(inputs * units, 127.0);
+            weights.iter_mut().for_each(|weight| *weight = weight.round() / 128.0);
+            weights[..units].fill(-127.0 / 128.0);
+            let kernel = Tensor::new(vec![inputs, units], weights).unwrap();
+            let bias = Tensor::new(vec![units], random.values(units, 1.0)).unwrap();
+            let model =
+                sequential(vec![input(&[inputs]), dense("dense", kernel, Some(bias), Activation::LINEAR)]);
+            let plan = Plan::compile(&model).unwrap();
+            for dtype in [Dtype::F16, Dtype::Int8] {
+                let executor = GpuExecutor::prepare(context.clone(), &model, &plan, dtype).await.unwrap();
+                for rows in [1, 5, 40] {
+                    let values = random.values(rows * inputs, 1.0);
+                    let got = executor.run(&[&values], rows).await.unwrap();
+                    let what = format!("{names}, {}: {rows} × {inputs} × {units}", dtype.name());
+                    let want = expected(&model, &[&values], rows);
+                    // The factor of 8-bit weights is rounded.
+                    assert_close(&what, &got[0], &want[0], |index| {
+                        5.0 * TOLERANCE * want[0][index].abs().max(1.0)
+                    });
+                }
+            }
+        }
+    }
+}
+
+pub async fn the_fastest_variants_are_chosen(context: &Rc<GpuContext>) {
+    let before = context.variants();
+    context.tune().await.unwrap();
+    let every = GpuContext::every_variant();
+    for (chosen, names) in context.variants().iter().zip(&every) {
+        assert!(names.contains(chosen), "{chosen}");
+    }
+    context.choose(&before);
+    context.choose(&["of another version", before[1]]);
+    assert_eq!(context.variants()[1], before[1], "what is not known changes nothing else");
+    context.choose(&before);
+}
+
+pub async fn profiles_time_every_task(context: &Rc<GpuContext>) {
+    let mut random = Random(33);
+    let softmax = Layer::new("softmax", LayerKind::Activation(Activation::from_name("softmax").unwrap()));
+    let model = sequential(vec![input(&[40]), random_dense(&mut random, "dense", 40, 30, true), softmax]);
+    let executor = prepare(context, &model).await;
+    let values = random.values(20 * 40, 1.0);
+    let profiles = executor.profile(&[&values], 20).await.unwrap();
+    assert_eq!(profiles.len(), 2);
+    assert_eq!(profiles[1].kernel, "softmax");
+    assert!(profiles.iter().all(|profile| profile.time > 0.0), "{profiles:?}");
 }
 
 pub async fn overlapping_runs(context: &Rc<GpuContext>) {

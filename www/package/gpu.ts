@@ -59,7 +59,7 @@ const LONGEST_BACK_OFF = 30_000;
 /** Losses that a prediction by name lives through. */
 const ATTEMPTS = 4;
 /** Milliseconds without a prediction after which the kernels are timed. */
-const IDLE = 500;
+const IDLE = 250;
 /** How much slower a GPU must be for other kernels not to be tried. */
 const HOPELESS = 4;
 

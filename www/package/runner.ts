@@ -54,6 +54,8 @@ export class Runner {
   #measured: OnGpu | undefined;
   /** Whether it was asked whether the GPU is the faster. */
   #asked = false;
+  /** Calls that wait for the GPU, for which a model that is disposed of stays. */
+  #inFlight = 0;
   #reason = 'asked for by name';
   #report: DeviceReport;
   #disposed = false;
@@ -88,10 +90,11 @@ export class Runner {
   async predict(inputs: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {
     const samples = this.#samples(inputs);
     const wanted = device ?? this.#mode;
-    if (wanted === 'gpu') return (await this.#onGpu()).predict(inputs, samples);
+    if (wanted === 'gpu') return this.#staying(async () => (await this.#onGpu()).predict(inputs, samples));
     if (wanted === 'cpu') return this.#shareOut(inputs, samples);
     if (this.#measured?.prefersGpu(samples)) {
-      const answer = await this.#attempt(this.#measured, inputs, samples);
+      const gpu = this.#measured;
+      const answer = await this.#staying(() => this.#attempt(gpu, inputs, samples));
       if (answer) return answer;
     }
     this.#answers('cpu');
@@ -113,14 +116,15 @@ export class Runner {
   /** What each step costs on a device. */
   async profile(inputs: Float32Array[], device: 'cpu' | 'gpu'): Promise<StepProfile[]> {
     const samples = this.#samples(inputs);
-    const times = device === 'gpu' ? (await this.#onGpu()).profile(inputs, samples) : guard(() => this.#computer.profile(inputs, samples));
     const steps = guard(() => this.#live().steps(samples)) as Omit<StepProfile, 'time'>[];
-    return (await times).map((time, index) => ({ ...steps[index]!, ...time }));
+    const onGpu = async () => (await this.#onGpu()).profile(inputs, samples);
+    const times = device === 'gpu' ? await this.#staying(onGpu) : guard(() => this.#computer.profile(inputs, samples));
+    return times.map((time, index) => ({ ...steps[index]!, ...time }));
   }
 
   /** Times the GPU's kernels. */
   async tune(): Promise<void> {
-    await (await this.#onGpu()).tune();
+    await this.#staying(async () => (await this.#onGpu()).tune());
   }
 
   /** Opens the model in workers, which compute large batches from then on. */
@@ -154,18 +158,33 @@ export class Runner {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#threads?.close();
+    if (!this.#inFlight) this.#close();
+  }
+
+  #close(): void {
     this.#measured?.close();
     void this.#named?.then((gpu) => gpu.close(), () => undefined);
     close(this.#engine, this.#computer);
   }
 
+  /** A call that waits for the GPU. */
+  async #staying<T>(act: () => Promise<T>): Promise<T> {
+    this.#inFlight++;
+    try {
+      return await act();
+    } finally {
+      if (--this.#inFlight === 0 && this.#disposed) this.#close();
+    }
+  }
+
   assertLive(): void {
+    if (this.#disposed) throw new NearsideError('disposed', `the model '${this.#info.name}' was disposed of; load it again`);
     this.#live();
   }
 
   /** The engine, unless it is gone: what comes later finds that out here. */
   #live(): Engine {
-    if (this.#disposed) throw new NearsideError('disposed', `the model '${this.#info.name}' was disposed of; load it again`);
+    if (this.#disposed && !this.#inFlight) this.assertLive();
     assertLive(this.#engine);
     return this.#engine;
   }
@@ -208,12 +227,14 @@ export class Runner {
   /** Times both devices on a batch. */
   async calibrate(inputs: Float32Array[]): Promise<DeviceReport> {
     const samples = this.#samples(inputs);
-    const gpu = await (this.#measured ?? this.#onGpu());
-    this.#compute(inputs, samples);
-    const start = performance.now();
-    await this.#shareOut(inputs, samples);
-    await this.#compare(gpu, inputs, samples, performance.now() - start);
-    return this.#report;
+    return this.#staying(async () => {
+      const gpu = await (this.#measured ?? this.#onGpu());
+      this.#compute(inputs, samples);
+      const start = performance.now();
+      await this.#shareOut(inputs, samples);
+      await this.#compare(gpu, inputs, samples, performance.now() - start);
+      return this.#report;
+    });
   }
 
   /** Finds out, behind the prediction that took the CPU some milliseconds, whether the GPU is the faster. */
