@@ -1,21 +1,4 @@
-// The elementwise functions of src/kernels/activation.rs, numbered in src/program/lower.rs. The host says which of them
-// `activation` is: a switch would have all of them compiled for each kernel, which is most of the time that takes.
-
-// `Elementwise::parameters`, in its order.
-override P0: f32 = 0.0;
-override P1: f32 = 0.0;
-override P2: f32 = 0.0;
-
-// How "no upper bound" is spelt: an override cannot be infinite.
-const LARGEST = 0x1.fffffep+127f;
-
-fn activation_0(x: f32) -> f32 {
-    return x; // linear
-}
-
-fn activation_1(x: f32) -> f32 {
-    return relu(x, P0, P1, P2);
-}
+// The elementwise functions of src/kernels/activation.rs but for those of relu.wgsl, numbered in src/program/lower.rs.
 
 fn activation_2(x: f32) -> f32 {
     return elu(x, P0);
@@ -163,17 +146,6 @@ fn activation_37(x: f32) -> f32 {
 
 fn activation_38(x: f32) -> f32 {
     return f32(is_nan(x));
-}
-
-fn relu(x: f32, max_value: f32, negative_slope: f32, threshold: f32) -> f32 {
-    if x < threshold {
-        // Not by the product, which is NaN for −∞.
-        return select(negative_slope * (x - threshold), 0.0, negative_slope == 0.0);
-    }
-    if max_value < LARGEST {
-        return min(x, max_value);
-    }
-    return x;
 }
 
 fn elu(x: f32, alpha: f32) -> f32 {

@@ -1,11 +1,6 @@
 // Functions that WGSL lacks, or whose builtins are allowed too large an error or to give NaN for large arguments.
 //
-// WGSL lets a compiler assume that no float is NaN or infinite, so `x != x` may be folded away: NaN is told by its
-// bits, and returned as it came. Polynomials are Cephes's (Moshier 1989) unless said otherwise.
-
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
+// NaN is returned as it came. Polynomials are Cephes's (Moshier 1989) unless said otherwise.
 
 // eʳ − 1 for |r| ≤ ln 2 / 2.
 fn exp_m1_near_zero(r: f32) -> f32 {

@@ -1,6 +1,6 @@
 //! The compute kernels: their sources, the variants among which a device chooses, and their compiled pipelines.
 
-use super::context::GpuContext;
+use super::{context::GpuContext, platform};
 use crate::{
     Error, Result,
     program::{NONE, Shader, Task},
@@ -24,7 +24,9 @@ macro_rules! file {
 
 const STEP: File = file!("step.wgsl");
 const SECOND: File = file!("second.wgsl");
+const NAN: File = file!("nan.wgsl");
 const MATH: File = file!("math.wgsl");
+const RELU: File = file!("relu.wgsl");
 const ACTIVATION: File = file!("activation.wgsl");
 const INPUT_ALIGNED: File = file!("input_aligned.wgsl");
 const INPUT_UNALIGNED: File = file!("input_unaligned.wgsl");
@@ -155,23 +157,27 @@ impl Variant {
 
     /// The files that make up its source for a task, what is shared first.
     fn files(&self, task: &Task, software: bool) -> Vec<File> {
-        let mut files = vec![STEP];
+        let mut files = vec![STEP, NAN];
         match task.shader() {
             Shader::Dense => {
                 let input = if task.input_width % 4 == 0 { INPUT_ALIGNED } else { INPUT_UNALIGNED };
                 let weights = [WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_INT8][(task.dtype as usize).min(2)];
-                files.extend([MATH, ACTIVATION, input, weights, FINISH]);
+                files.extend([input, weights, FINISH]);
             }
             Shader::Softmax | Shader::LogSoftmax | Shader::Sparsemax | Shader::Normalize => {
                 files.extend([MATH, if alone(task, software) { ROW_ALONE } else { ROW_SHARED }]);
             }
-            Shader::Reduce if alone(task, software) => files.extend([MATH, ROW_ALONE, REDUCE_ALONE]),
-            Shader::Reduce => files.extend([MATH, ROW_SHARED, REDUCE_SHARED]),
-            Shader::Activate => files.extend([MATH, ACTIVATION]),
+            Shader::Reduce if alone(task, software) => files.extend([ROW_ALONE, REDUCE_ALONE]),
+            Shader::Reduce => files.extend([ROW_SHARED, REDUCE_SHARED]),
             Shader::Glu => files.push(MATH),
-            Shader::Combine => files.extend([SECOND, MATH, ACTIVATION]),
-            Shader::Lookup | Shader::MatMul => files.push(SECOND),
-            Shader::Select | Shader::Place => {}
+            Shader::Combine | Shader::Lookup | Shader::MatMul => files.push(SECOND),
+            Shader::Activate | Shader::Select | Shader::Place => {}
+        }
+        if activates(task) {
+            files.push(RELU);
+            if task.activation > LAST_OF_RELU {
+                files.extend([MATH, ACTIVATION]);
+            }
         }
         files.push(self.file);
         files
@@ -181,11 +187,7 @@ impl Variant {
         let files = self.files(task, software);
         let source: String =
             std::iter::once(self.constants).chain(files.iter().map(|file| file.text)).collect();
-        if files.iter().any(|file| file.name == ACTIVATION.name) {
-            source + &activation(task)
-        } else {
-            source
-        }
+        if activates(task) { source + activation(task).as_str() } else { source }
     }
 
     /// Workgroups along x and y for so many rows.
@@ -215,7 +217,15 @@ impl Variant {
     }
 }
 
-/// Which function of activation.wgsl `activation` is. But for the last two, NaN stays what it is.
+/// Whether a task's shader ends in an elementwise function.
+fn activates(task: &Task) -> bool {
+    matches!(task.shader(), Shader::Dense | Shader::Activate | Shader::Combine)
+}
+
+/// Number of the last function that relu.wgsl has.
+const LAST_OF_RELU: u32 = 1;
+
+/// Which function `activation` is. But for the last two, NaN stays what it is.
 fn activation(task: &Task) -> String {
     let number = task.activation;
     format!("fn activation(x:f32)->f32{{return select(activation_{number}(x),x,is_nan(x)&&{number}<37);}}")
@@ -229,8 +239,8 @@ pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
     let others = Shader::ALL.into_iter().skip(1).map(|shader| (Variant::of(shader), shader));
     let mut sources = vec![];
     for (variant, shader) in dense.chain(others) {
-        for (input_width, dtype) in [(3, 0), (64, 0), (64, 1), (64, 2)] {
-            let task = Task { shader: shader as u32, input_width, dtype, activation: 1, ..Task::zeroed() };
+        for (input_width, dtype, activation) in [(3, 0, 1), (64, 0, 7), (64, 1, 38), (64, 2, 0)] {
+            let task = Task { shader: shader as u32, input_width, dtype, activation, ..Task::zeroed() };
             let names = variant.files(&task, false).iter().map(|file| file.name).collect();
             sources.push((names, variant.source(&task, false)));
         }
@@ -245,28 +255,32 @@ struct Specialisation {
     functions: Task,
 }
 
+/// # Errors
+/// `Value` for a parameter that is NaN.
+pub(super) fn check(task: &Task) -> Result<()> {
+    let [a, b, c] = task.parameters;
+    if [a, b, c, task.epsilon].iter().any(|parameter| parameter.is_nan()) {
+        return Err(Error::value("a parameter is not a number"));
+    }
+    Ok(())
+}
+
 impl Specialisation {
-    /// # Errors
-    /// `Value` for a parameter that is NaN.
-    fn new(variant: &Variant, task: &Task) -> Result<Self> {
-        let [a, b, c] = task.parameters;
-        if [a, b, c, task.epsilon].iter().any(|parameter| parameter.is_nan()) {
-            return Err(Error::value("a parameter is not a number"));
-        }
+    fn new(variant: &Variant, task: &Task) -> Self {
         let functions = Task {
             layer: 0,
             input: 0,
             output: 0,
             further: [0; 3],
             rows: 0,
-            input_width: kind_of_width(task.input_width),
+            input_width: kind_of_width(task),
             output_width: 0,
             extra: 0,
             input_stride: 0,
             second_stride: 0,
             ..*task
         };
-        Ok(Self { variant: variant.name, functions })
+        Self { variant: variant.name, functions }
     }
 
     /// The same, but for what a module does not depend on.
@@ -295,13 +309,13 @@ impl Specialisation {
     }
 }
 
-/// A width that has the same files as another.
-fn kind_of_width(width: u32) -> u32 {
-    let rest = if width % 4 == 0 { 4 } else { 1 };
-    match width {
-        0..=NARROW => rest,
-        ..=NARROW_FOR_A_PROCESSOR => NARROW + rest,
-        _ => NARROW_FOR_A_PROCESSOR + rest,
+/// An input width that has the same files as the task's.
+fn kind_of_width(task: &Task) -> u32 {
+    let width = task.input_width;
+    match task.shader() {
+        Shader::Dense if width % 4 == 0 => 4,
+        Shader::Dense => 1,
+        _ => [NARROW, NARROW_FOR_A_PROCESSOR].into_iter().find(|&most| width <= most).unwrap_or(u32::MAX),
     }
 }
 
@@ -343,49 +357,77 @@ impl Pipelines {
         &self.layouts[further_bindings(task)]
     }
 
-    /// The pipelines that compute a task in these ways, compiled where they are not yet. Nothing is waited for: whoever
-    /// calls watches, for many at once.
+    /// The pipelines of tasks, each in one of its ways: compiled, all at the same time, where they are not yet.
     ///
     /// # Errors
-    /// `Value` for a parameter that is NaN.
-    pub(super) fn get(
+    /// `Device` when one cannot be compiled, with the compiler's message.
+    pub(super) async fn compile(
         &self,
         context: &GpuContext,
-        variant: &'static Variant,
-        task: &Task,
-    ) -> Result<wgpu::ComputePipeline> {
-        let wanted = Specialisation::new(variant, task)?;
-        if let Some(pipeline) = find(&self.compiled, &wanted) {
-            return Ok(pipeline);
+        wanted: &[(&'static Variant, Task)],
+    ) -> Result<Vec<wgpu::ComputePipeline>> {
+        let mut missing: Vec<(Specialisation, &Variant, &Task)> = vec![];
+        for (variant, task) in wanted {
+            let key = Specialisation::new(variant, task);
+            let known =
+                find(&self.compiled, &key).is_some() || missing.iter().any(|(other, ..)| *other == key);
+            if !known {
+                missing.push((key, variant, task));
+            }
         }
-        let device = &context.device;
-        let module = find(&self.modules, &wanted.module()).unwrap_or_else(|| {
-            let source = wgpu::ShaderSource::Wgsl(variant.source(task, context.software).into());
-            let label = Some(variant.name);
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
-            self.modules.borrow_mut().push((wanted.module(), module.clone()));
-            module
+        if !missing.is_empty() {
+            let watch = context.watch();
+            let parts: Vec<_> = missing
+                .iter()
+                .map(|(key, variant, task)| (self.module(context, key, variant, task), key.constants()))
+                .collect();
+            let create = |index: usize| {
+                let (_, variant, task) = missing[index];
+                let (module, constants) = &parts[index];
+                context.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: Some(variant.name),
+                    layout: Some(&self.layout(task).pipeline),
+                    module,
+                    entry_point: Some("main"),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants,
+                        // No kernel reads shared memory that it has not written.
+                        zero_initialize_workgroup_memory: false,
+                    },
+                    cache: None,
+                })
+            };
+            let created = platform::create_pipelines(&context.device, missing.len(), create);
+            let seen = watch.finish();
+            let created = created.await;
+            let created = seen.await.and(created).inspect_err(|_| self.modules.borrow_mut().clear());
+            let created = created.map_err(|error| {
+                Error::new(error.kind(), format!("a kernel could not be compiled: {error}"))
+            })?;
+            let keys = missing.iter().map(|(key, ..)| *key);
+            self.compiled.borrow_mut().extend(keys.zip(created));
+        }
+        let compiled = wanted.iter().map(|(variant, task)| {
+            find(&self.compiled, &Specialisation::new(variant, task))
+                .ok_or_else(|| Error::device("a kernel was not compiled"))
         });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(variant.name),
-            layout: Some(&self.layout(task).pipeline),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &wanted.constants(),
-                // No kernel reads shared memory that it has not written.
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        self.compiled.borrow_mut().push((wanted, pipeline.clone()));
-        Ok(pipeline)
+        compiled.collect()
     }
 
-    /// Forgets all pipelines: one of them could not be compiled.
-    pub(super) fn clear(&self) {
-        self.modules.borrow_mut().clear();
-        self.compiled.borrow_mut().clear();
+    fn module(
+        &self,
+        context: &GpuContext,
+        key: &Specialisation,
+        variant: &Variant,
+        task: &Task,
+    ) -> wgpu::ShaderModule {
+        find(&self.modules, &key.module()).unwrap_or_else(|| {
+            let source = wgpu::ShaderSource::Wgsl(variant.source(task, context.software).into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(variant.name), source };
+            let module = context.device.create_shader_module(descriptor);
+            self.modules.borrow_mut().push((key.module(), module.clone()));
+            module
+        })
     }
 }
 

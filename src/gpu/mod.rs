@@ -113,37 +113,33 @@ impl GpuExecutor {
     /// `Device` when one cannot be compiled, with the compiler's message; `Value` for a parameter that is NaN.
     pub async fn compile(&self, samples: usize) -> Result<()> {
         let (class, most) = class(samples);
-        let watch = self.context.watch();
-        let compile = |task| self.compiled(task, most);
-        let kernels = self.program.tasks.iter().map(compile).collect::<Result<Vec<_>>>();
+        let wanted = self.program.tasks.iter().map(|task| {
+            kernel::check(task).map_err(|error| name_layer(&self.program, Some(task), error))?;
+            Ok((self.variant(task, most), *task))
+        });
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
         // Begins the uploads, which otherwise wait for the first run.
         self.context.queue.submit([]);
-        let compiled = watch.finish();
+        let pipelines = self.context.pipelines.compile(&self.context, &wanted).await;
         let made = self.made.take();
         if let Some(made) = made {
             made.await?;
         }
-        if let Err(error) = compiled.await {
-            self.context.pipelines.clear();
-            return Err(Error::new(error.kind(), format!("a kernel could not be compiled: {error}")));
-        }
-        self.kernels.borrow_mut()[class] = Some(kernels?);
+        let variants = wanted.into_iter().map(|(variant, _)| variant);
+        let kernels = variants.zip(pipelines?).map(|(variant, pipeline)| Compiled { variant, pipeline });
+        self.kernels.borrow_mut()[class] = Some(kernels.collect());
         self.context.check()
     }
 
     /// How a task of up to so many samples is computed.
-    fn compiled(&self, task: &Task, most: usize) -> Result<Compiled> {
+    fn variant(&self, task: &Task, most: usize) -> &'static Variant {
         let choice = self.context.choice();
-        let variant = match most.saturating_mul(task.rows as usize) {
+        match most.saturating_mul(task.rows as usize) {
             _ if task.shader() != Shader::Dense => Variant::of(task.shader()),
             0 | 1 => &ONE_ROW[choice.one],
             2..=FEW => &FEW_ROWS[choice.few],
             _ => &MANY_ROWS[choice.many],
-        };
-        let pipeline = self.context.pipelines.get(&self.context, variant, task);
-        pipeline
-            .map(|pipeline| Compiled { variant, pipeline })
-            .map_err(|error| name_layer(&self.program, Some(task), error))
+        }
     }
 
     /// Runs the program on `rows` samples. `inputs` holds one row-major slice for each of its inputs; the result

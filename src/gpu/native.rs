@@ -83,3 +83,13 @@ pub(super) fn now() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
 }
+
+/// Pipelines, each as `create` makes it.
+pub(super) fn create_pipelines(
+    _device: &wgpu::Device,
+    count: usize,
+    create: impl Fn(usize) -> wgpu::ComputePipeline,
+) -> impl Future<Output = Result<Vec<wgpu::ComputePipeline>>> {
+    let created = (0..count).map(create).collect();
+    async move { Ok(created) }
+}

@@ -21,6 +21,9 @@ extern "C" {
     #[wasm_bindgen(method, js_name = popErrorScope)]
     fn pop_error_scope(this: &Device) -> js_sys::Promise;
 
+    #[wasm_bindgen(method, js_name = createComputePipelineAsync)]
+    fn create_compute_pipeline_async(this: &Device, descriptor: &JsValue) -> js_sys::Promise;
+
     #[wasm_bindgen(method, setter)]
     fn set_onuncapturederror(this: &Device, listener: &js_sys::Function);
 
@@ -149,4 +152,51 @@ fn property(object: &JsValue, name: &str) -> JsValue {
 /// Milliseconds since some moment.
 pub(super) fn now() -> f64 {
     performance_now()
+}
+
+/// Pipelines, each as `create` makes it, but compiled at the same time, and not in the way of what else the browser does:
+/// wgpu knows but the call that makes one after the other. What it asks for is written down, handed to the other call, and
+/// given to wgpu when it asks once more.
+pub(super) fn create_pipelines<F: Fn(usize) -> wgpu::ComputePipeline>(
+    device: &wgpu::Device,
+    count: usize,
+    create: F,
+) -> impl Future<Output = Result<Vec<wgpu::ComputePipeline>>> + use<'_, F> {
+    let asked = js_sys::Array::new();
+    let own = handle(device);
+    if let (Some(own), Some(asynchronous)) = (&own, handle(device)) {
+        let list = asked.clone();
+        let write_down = move |descriptor: JsValue| {
+            list.push(&asynchronous.create_compute_pipeline_async(&descriptor));
+            // Whatever is taken for a pipeline until then.
+            js_sys::Object::new().into()
+        };
+        in_place_of_create_compute_pipeline(own, write_down, || {
+            (0..count).for_each(|index| drop(create(index)))
+        });
+    }
+    async move {
+        let Some(own) = own else { return Err(Error::device("the device is not WebGPU's")) };
+        let made = JsFuture::from(js_sys::Promise::all(&asked)).await.map_err(|error| {
+            Error::device(property(&error, "message").as_string().unwrap_or_else(|| "no message".into()))
+        })?;
+        let mut next = js_sys::Array::from(&made).into_iter();
+        let hand_over = move |_| next.next().unwrap_or(JsValue::UNDEFINED);
+        Ok(in_place_of_create_compute_pipeline(&own, hand_over, || (0..count).map(create).collect()))
+    }
+}
+
+/// Acts while a stand-in takes the place of the device's method.
+fn in_place_of_create_compute_pipeline<T>(
+    device: &Device,
+    stand_in: impl FnMut(JsValue) -> JsValue + 'static,
+    act: impl FnOnce() -> T,
+) -> T {
+    let stand_in = Closure::<dyn FnMut(JsValue) -> JsValue>::new(stand_in);
+    let name = JsValue::from("createComputePipeline");
+    // An object of its own has properties before its kind's. Neither call can fail on one that is not frozen.
+    let _ = js_sys::Reflect::set(device, &name, stand_in.as_ref());
+    let done = act();
+    let _ = js_sys::Reflect::delete_property(device.unchecked_ref::<js_sys::Object>(), &name);
+    done
 }

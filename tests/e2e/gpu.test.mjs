@@ -108,7 +108,7 @@ inBrowser('the GPU', { webgpu: true }, (context) => {
 
   test('whose kernel for many samples alone is broken is found out by the first batch of them', async () => {
     const found = await onFreshPage(async (file) => {
-      breakShaders('a += p.x * w0;', '');
+      breakShaders('s3 += input[starts_0.w + i] * w;', '');
       const model = await load(file, { device: 'gpu' });
       const one = await caughtWhole(() => model.predict(ramp(784)));
       const many = await caughtWhole(() => model.predict(ramp(784 * 20)));

@@ -351,29 +351,27 @@ export class OnGpu {
   /** Compiles the kernels for so many samples, and holds their answers to the CPU's. */
   #makeReady({ gpu, model, ready }: Placed, samples: number): Promise<void> {
     const index = CLASSES.findIndex((most) => samples <= most);
-    const make = async () => {
-      await call(this.host, () => model.compile(samples) as Promise<void>);
-      await this.#compare(gpu, model, this.original.batched ? COMPARED[index]! : 1);
-    };
-    ready[index] ??= make().catch((error) => {
+    ready[index] ??= this.#compileAndCompare(gpu, model, this.original.batched ? COMPARED[index]! : 1).catch((error) => {
       ready[index] = undefined;
       throw error;
     });
     return ready[index];
   }
 
-  async #compare(gpu: Gpu, model: GpuModel, samples: number): Promise<void> {
-    // With 8-bit weights the CPU rounds the inputs of a few samples, too: for many it does not.
+  async #compileAndCompare(gpu: Gpu, model: GpuModel, samples: number): Promise<void> {
+    const compiled = call(this.host, () => model.compile(samples) as Promise<void>);
+    compiled.catch(() => undefined); // it is waited for below
+    // Meanwhile the CPU. With 8-bit weights it rounds the inputs of a few samples, too: for many it does not.
     const computed = this.original.batched ? COMPARED.at(-1)! : 1;
     const part = (values: Float32Array) => values.subarray(0, (values.length / computed) * samples);
     const given = SIZES.map((size) => this.original.inputs.map(({ width, limits }) => probe(computed, width, size, limits)));
+    const wanted = given.map((inputs) => this.original.compute(inputs, computed).map(part));
+    await compiled;
     // Together, so that they overlap as predictions do.
     const predict = (inputs: Float32Array[]) => call(this.host, () => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>);
-    const answers = given.map(predict);
-    answers.forEach((answer) => answer.catch(() => undefined)); // the first to fail is told
-    for (const [comparison, inputs] of given.entries()) {
-      const want = this.original.compute(inputs, computed).map(part);
-      const found = difference(want, await answers[comparison]!, samples, this.original.continuous);
+    const answers = await Promise.all(given.map(predict));
+    for (const [comparison, got] of answers.entries()) {
+      const found = difference(wanted[comparison]!, got, samples, this.original.continuous);
       if (!found) continue;
       const { output, index, cpu, gpu: wrong } = found;
       const place = `of ${samples} samples, value ${index} of output ${output}`;

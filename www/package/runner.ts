@@ -88,6 +88,7 @@ export class Runner {
 
   /** The outputs of a batch. */
   async predict(inputs: Float32Array[], device: 'cpu' | 'gpu' | undefined): Promise<Float32Array[]> {
+    this.assertLive(); // between two batches it may have been disposed of
     const samples = this.#samples(inputs);
     const wanted = device ?? this.#mode;
     if (wanted === 'gpu') return this.#staying(async () => (await this.#onGpu()).predict(inputs, samples));
@@ -217,10 +218,7 @@ export class Runner {
   /** The model on the GPU, as it is asked for by name. A failure is not remembered: it may be another time. */
   #onGpu(): Promise<OnGpu> {
     this.#named ??= this.#measured ? Promise.resolve(this.#measured) : openOnGpu(this.#original());
-    this.#named.then(
-      (gpu) => this.#disposed && gpu.close(),
-      () => (this.#named = undefined),
-    );
+    this.#named.catch(() => (this.#named = undefined));
     return this.#named;
   }
 

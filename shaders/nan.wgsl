@@ -1,0 +1,5 @@
+// WGSL lets a compiler assume that no float is NaN or infinite, so `x != x` may be folded away: NaN is told by its bits.
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
