@@ -144,6 +144,11 @@ impl GpuContext {
         self.adapter_name.clone()
     }
 
+    /// Whether it is a processor that passes for a GPU.
+    pub fn is_software(&self) -> bool {
+        self.software
+    }
+
     /// Why the device was lost, if it was. Nothing runs on it any more; open another.
     pub fn lost(&self) -> Option<String> {
         self.faults().lost.clone()

@@ -141,6 +141,40 @@ impl GpuExecutor {
     }
 }
 
+impl GpuContext {
+    /// Milliseconds that the device takes to copy so many bytes: the shortest of several times.
+    ///
+    /// # Errors
+    /// `Memory` for more bytes than there is room for twice; `Device` when the device was lost.
+    #[doc(hidden)]
+    pub async fn time_copy(&self, bytes: u64) -> Result<f64> {
+        use wgpu::BufferUsages as Usage;
+        let watch = self.watch();
+        let buffer = || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: bytes,
+                usage: Usage::COPY_SRC | Usage::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let (source, target) = (buffer(), buffer());
+        watch.finish().await?;
+        let mut best = f64::INFINITY;
+        for _ in 0..8 {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(&source, 0, &target, 0, bytes);
+            let start = platform::now();
+            self.queue.submit([encoder.finish()]);
+            self.finished().await?;
+            best = best.min(platform::now() - start);
+        }
+        source.destroy();
+        target.destroy();
+        Ok(best)
+    }
+}
+
 /// Two readings of the device's clock.
 struct Clock {
     queries: wgpu::QuerySet,
