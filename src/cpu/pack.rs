@@ -22,11 +22,11 @@ pub fn pack(
     units: usize,
     dtype: Dtype,
 ) -> Result<Packed, TryReserveError> {
-    let largest = kernel.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
-    let finite = kernel.iter().all(|w| w.is_finite());
+    // Weights that stay as they are need not be looked at: the first prediction waits for this.
+    let holds = |most: f32| kernel.iter().all(|weight| weight.abs() <= most);
     let dtype = match dtype {
-        Dtype::F16 if !finite || largest > 65504.0 => Dtype::F32,
-        Dtype::Int8 if !finite => Dtype::F32,
+        Dtype::F16 if !holds(65504.0) => Dtype::F32,
+        Dtype::Int8 if !holds(f32::MAX) => Dtype::F32,
         dtype => dtype,
     };
     let panels = units.div_ceil(PANEL);
@@ -77,8 +77,9 @@ pub fn pack(
         }
     }
     let bias = (0..panels).map(|panel| bytemuck::cast(row(bias, panel))).collect();
-    let size: f64 = kernel.iter().map(|&w| f64::from(w).powi(2)).sum();
-    let error = if size > 0.0 { (differences / size).sqrt() } else { 0.0 };
+    let size = || kernel.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
+    // Where nothing differs the size may be 0.
+    let error = if differences > 0.0 { (differences / size()).sqrt() } else { 0.0 };
     Ok(Packed { dense: PackedDense { weights, bias, inputs, units }, error })
 }
 
