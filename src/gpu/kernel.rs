@@ -160,7 +160,7 @@ impl Variant {
         let mut files = vec![STEP, NAN];
         match task.shader() {
             Shader::Dense => {
-                let input = if task.input_width % 4 == 0 { INPUT_ALIGNED } else { INPUT_UNALIGNED };
+                let input = if task.input_width.is_multiple_of(4) { INPUT_ALIGNED } else { INPUT_UNALIGNED };
                 let weights = [WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_INT8][(task.dtype as usize).min(2)];
                 files.extend([input, weights, FINISH]);
             }
@@ -313,7 +313,7 @@ impl Specialisation {
 fn kind_of_width(task: &Task) -> u32 {
     let width = task.input_width;
     match task.shader() {
-        Shader::Dense if width % 4 == 0 => 4,
+        Shader::Dense if width.is_multiple_of(4) => 4,
         Shader::Dense => 1,
         _ => [NARROW, NARROW_FOR_A_PROCESSOR].into_iter().find(|&most| width <= most).unwrap_or(u32::MAX),
     }

@@ -226,7 +226,7 @@ fn split(words: &[u32]) -> Option<[&[u32]; COUNTS]> {
     for ((part, &count), size) in
         parts.iter_mut().zip(counts).zip([WORDS_OF_PLACE, WORDS_OF_PLACE, 1, 1, 1, WORDS_OF_TASK])
     {
-        if count as usize % size != 0 {
+        if !(count as usize).is_multiple_of(size) {
             return None;
         }
         (*part, rest) = rest.split_at_checked(count as usize)?;
