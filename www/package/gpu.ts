@@ -6,6 +6,7 @@
  * later each time. Before the first answer of a model is given out, it is held to the CPU's.
  */
 import { Calibration, Gpu, type GpuModel, __wbg_reset_state, default as initialise } from '../generated/gpu.js';
+import { difference, probe } from './compare.js';
 import type { DeviceCost, WrongAnswer } from './device.js';
 import type { NearsideError } from './errors.js';
 import { recall, remember } from './memory.js';
@@ -51,11 +52,11 @@ const SIZES = [1, 0.1, 0.01];
 const COMPARED = [1, 3, 17];
 /** The most samples of their classes. */
 const CLASSES = [1, 8, Infinity];
-/** Differences allowed, as a part of the output's largest value: ten times those of other orders of summation. */
-const ALLOWED = 1e-3;
 /** Milliseconds until a lost device is asked for again, the first time; twice as long each time after. */
 const BACK_OFF = 100;
 const LONGEST_BACK_OFF = 30_000;
+/** Milliseconds of a device's life after which its loss is the first. */
+const LONG_LIFE = 60_000;
 /** Losses that a prediction by name lives through. */
 const ATTEMPTS = 4;
 /** Milliseconds without a prediction after which the kernels are timed. */
@@ -122,7 +123,7 @@ function openDevice(host: Host): Promise<Gpu> {
   lastHost = host;
   if (device?.lost()) {
     device = undefined;
-    losses++;
+    losses = performance.now() - askedAt > LONG_LIFE ? 1 : losses + 1;
   }
   if (device) return Promise.resolve(device);
   opening ??= open(host).finally(() => (opening = undefined));
@@ -162,7 +163,7 @@ interface Placed {
 
 /** A model for the GPU. */
 export class OnGpu {
-  readonly #calibration = new Calibration();
+  #measured: { calibration: Calibration; of: number } | undefined;
   #placed: Placed | undefined;
   #placing: Promise<Placed> | undefined;
   #closed = false;
@@ -312,6 +313,12 @@ export class OnGpu {
     placed?.model.free();
   }
 
+  /** What was observed, since the module has failed last. */
+  get #calibration(): Calibration {
+    if (this.#measured?.of !== instance) this.#measured = { calibration: new Calibration(), of: instance };
+    return this.#measured!.calibration;
+  }
+
   get #ready(): Placed | undefined {
     return this.#placed?.instance === instance && !this.#placed.gpu.lost() ? this.#placed : undefined;
   }
@@ -379,35 +386,4 @@ export class OnGpu {
       throw Object.assign(error, { evidence: { adapter: gpu.adapter(), samples, ...found } satisfies WrongAnswer });
     }
   }
-}
-
-/** Samples of ordinary values, the same each time, or of indices. */
-function probe(samples: number, width: number, size: number, limits: number[] | undefined): Float32Array {
-  let state = 1;
-  return Float32Array.from({ length: samples * width }, (_, i) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const part = state / 2 ** 32;
-    const limit = limits?.[i % width] ?? 0;
-    return limit > 0 ? Math.floor(part * limit) : size * (2 * part - 1);
-  });
-}
-
-/** The first value that differs, in more rows than may: where a function jumps, a rounding may cross over in one of eight. */
-function difference(want: Float32Array[], got: Float32Array[], samples: number, continuous: boolean): Omit<WrongAnswer, 'adapter' | 'samples'> | undefined {
-  for (const [output, right] of want.entries()) {
-    const width = right.length / samples;
-    const largest = right.reduce((largest, value) => (Math.abs(value) < Infinity ? Math.max(largest, Math.abs(value)) : largest), 0);
-    const allowed = ALLOWED * Math.max(largest, 1e-6);
-    const rows = new Map<number, number>();
-    right.forEach((value, index) => {
-      const other = got[output]![index]!;
-      if (Object.is(value, other) || Math.abs(value - other) <= allowed) return;
-      const row = Math.floor(index / width);
-      if (!rows.has(row)) rows.set(row, index);
-    });
-    if (rows.size <= (continuous ? 0 : samples / 8)) continue;
-    const index = rows.values().next().value!;
-    return { output, index, cpu: right[index]!, gpu: got[output]![index]! };
-  }
-  return undefined;
 }
