@@ -88,6 +88,7 @@ inBrowser('the GPU', { webgpu: true }, (context) => {
     const found = await onFreshPage(async (file) => {
       breakShaders('scaled + bias[unit]', 'scaled - bias[unit]');
       const named = await caughtWhole(() => load(file, { device: 'gpu' }));
+      await slowCpu();
       const model = await load(file, { threads: 1 });
       const x = ramp(512 * 784);
       const right = model.predictSync(x).data;

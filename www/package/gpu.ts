@@ -159,6 +159,27 @@ interface Placed {
   instance: number;
   /** For each class of batches, that its kernels were compiled and compared. */
   ready: (Promise<void> | undefined)[];
+  /** Calls that use it, for which it stays when another takes its place. */
+  users: number;
+  retired: boolean;
+}
+
+/** A call that uses a model. */
+async function using<T>(placed: Placed, act: (model: GpuModel) => Promise<T>): Promise<T> {
+  placed.users++;
+  try {
+    return await act(placed.model);
+  } finally {
+    placed.users--;
+    if (placed.retired) retire(placed);
+  }
+}
+
+/** Frees a model, once nobody uses it. One of an instance that has failed is gone. */
+function retire(placed: Placed | undefined): void {
+  if (!placed) return;
+  placed.retired = true;
+  if (placed.users === 0 && placed.instance === instance) placed.model.free();
 }
 
 /** A model for the GPU. */
@@ -175,13 +196,12 @@ export class OnGpu {
     private original: Original,
   ) {}
 
-  /** Puts a model on the GPU. @throws `device` where there is none, or one whose answers are not the CPU's. */
+  /** Puts a model on the GPU. @throws `device` where there is none. */
   static async open(host: Host, original: Original): Promise<OnGpu> {
     await start(host);
     const model = new OnGpu(host, original);
     try {
-      // What most predictions are of: whether it works at all is known then.
-      await model.#makeReady(await model.#place(), 1);
+      await model.#place();
       return model;
     } catch (error) {
       model.close();
@@ -210,8 +230,16 @@ export class OnGpu {
   /** The outputs for a batch, unless the device is lost meanwhile. */
   async attempt(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
     const placed = this.#ready ?? (await this.#place());
-    await this.#makeReady(placed, samples);
-    return call(this.host, () => placed.model.predict(inputs, samples) as Promise<Float32Array[]>);
+    return using(placed, async (model) => {
+      await this.#makeReady(placed, samples);
+      return call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>);
+    });
+  }
+
+  /** Makes it ready for so many samples. @throws `device` where its answers are not the CPU's. */
+  async check(samples: number): Promise<void> {
+    const placed = this.#ready ?? (await this.#place());
+    await using(placed, () => this.#makeReady(placed, samples));
   }
 
   /** Whether it must be placed anew. */
@@ -219,16 +247,13 @@ export class OnGpu {
     return !this.#ready;
   }
 
-  /** Puts it on a new device, after its loss. */
-  async restore(): Promise<void> {
-    await this.#makeReady(await this.#place(), 1);
-  }
-
   /** How long each task takes. */
   async profile(inputs: Float32Array[], samples: number): Promise<TaskTime[]> {
     const placed = this.#ready ?? (await this.#place());
-    await this.#makeReady(placed, samples);
-    return call(this.host, () => placed.model.profile(inputs, samples) as Promise<TaskTime[]>);
+    return using(placed, async (model) => {
+      await this.#makeReady(placed, samples);
+      return call(this.host, () => model.profile(inputs, samples) as Promise<TaskTime[]>);
+    });
   }
 
   /** Whether a batch is answered sooner by the GPU than by the CPU. */
@@ -255,9 +280,9 @@ export class OnGpu {
     const measure = async () => {
       for (let count = 1; ; count = Math.min(4 * count, samples)) {
         const some = part(count);
-        await this.attempt(some, count); // what is done once is no cost of a batch
+        await this.#run(some, count); // what is done once is no cost of a batch
         const start = performance.now();
-        await this.attempt(some, count);
+        await this.#run(some, count);
         this.observe(true, count, performance.now() - start);
         if (count === samples || (count > 1 && this.#slower(samples) > HOPELESS)) return;
       }
@@ -265,6 +290,12 @@ export class OnGpu {
     await measure();
     if (this.#slower(samples) > HOPELESS || !(await this.tune())) return;
     await measure();
+  }
+
+  /** A run that is timed. Nobody gets its answer, so it need not be compared. */
+  async #run(inputs: Float32Array[], samples: number): Promise<void> {
+    const placed = this.#ready ?? (await this.#place());
+    await using(placed, (model) => call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>));
   }
 
   /** How many times the CPU's time for so many samples the GPU takes. */
@@ -298,9 +329,9 @@ export class OnGpu {
     if (String(gpu.variants()) === before || this.#closed) return true;
     const old = this.#placed;
     const placed = await this.#make(gpu);
-    await this.#makeReady(placed, 1);
-    this.#placed = placed;
-    if (old && old.instance === instance) old.model.free();
+    if (this.#closed) retire(placed);
+    else this.#placed = placed;
+    retire(old);
     return true;
   }
 
@@ -308,9 +339,8 @@ export class OnGpu {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#idle);
-    const placed = this.#ready;
+    retire(this.#placed);
     this.#placed = undefined;
-    placed?.model.free();
   }
 
   /** What was observed, since the module has failed last. */
@@ -329,13 +359,12 @@ export class OnGpu {
   }
 
   async #placeAnew(): Promise<Placed> {
-    const old = this.#placed;
+    retire(this.#placed);
     this.#placed = undefined;
-    if (old?.instance === instance) old.model.free();
     const placed = await this.#make(await openDevice(this.host));
-    if (this.#closed) placed.model.free();
-    else this.#placed = placed;
-    return placed;
+    if (!this.#closed) return (this.#placed = placed);
+    retire(placed);
+    throw this.host.error('disposed', 'the model was disposed of; load it again');
   }
 
   async #make(gpu: Gpu): Promise<Placed> {
@@ -349,7 +378,7 @@ export class OnGpu {
           for (let start = 0; start < bytes.length; start += UPLOADED) model.upload(index, start, bytes.subarray(start, start + UPLOADED));
         }
       });
-      return { gpu, model, instance, ready: [] };
+      return { gpu, model, instance, ready: [], users: 0, retired: false };
     } finally {
       program.free();
     }

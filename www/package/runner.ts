@@ -217,9 +217,21 @@ export class Runner {
 
   /** The model on the GPU, as it is asked for by name. A failure is not remembered: it may be another time. */
   #onGpu(): Promise<OnGpu> {
-    this.#named ??= this.#measured ? Promise.resolve(this.#measured) : openOnGpu(this.#original());
+    this.#named ??= this.#measured ? Promise.resolve(this.#measured) : this.#openChecked();
     this.#named.catch(() => (this.#named = undefined));
     return this.#named;
+  }
+
+  /** For the batches that most predictions are of, whether it works at all is known then. */
+  async #openChecked(): Promise<OnGpu> {
+    const gpu = await openOnGpu(this.#original());
+    try {
+      await gpu.check(1);
+      return gpu;
+    } catch (error) {
+      gpu.close();
+      throw error;
+    }
   }
 
   /** Times both devices on a batch. */
@@ -259,6 +271,7 @@ export class Runner {
     const calibration = gpu.report() as NonNullable<DeviceReport['calibration']>;
     // What is never faster need not take the GPU's memory.
     const loses = calibration.crossover === undefined;
+    if (!loses) await gpu.check(samples);
     if ((loses && !this.#named) || this.#disposed) gpu.close();
     if (loses) this.#measured = undefined;
     else if (this.#mode === 'auto') this.#measured = gpu;
@@ -287,7 +300,7 @@ export class Runner {
     this.#measured = undefined;
     this.#tell({ kind: 'cpu', reason: `the GPU failed, and is asked for again: ${cause.message}` });
     try {
-      await gpu.restore();
+      await gpu.check(1);
       if (this.#disposed) return gpu.close();
       this.#measured = gpu;
       this.#tell({ reason: `the GPU is back after it failed: ${cause.message}` });
