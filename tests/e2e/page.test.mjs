@@ -82,7 +82,8 @@ inBrowser('the page without a GPU', { webgpu: false, folders: ['target/site'] },
 
   test('says why the GPU cannot be chosen', async (t) => {
     const page = await open(t, context);
-    await page.locator('#device-gpu:disabled').waitFor();
+    await page.locator('#device-absent:visible').waitFor();
+    assert.ok(await page.isDisabled('#device-gpu'));
     const said = await page.innerText('#device');
     assert.match(said, /no adapter|no WebGPU/);
     assert.match(said, /CPU, WebAssembly with relaxed-simd/);
@@ -203,7 +204,7 @@ function atTheEdges(context) {
 
   test('is used by keyboard alone', async (t) => {
     const page = await open(t, context);
-    await page.locator('#device-gpu:disabled').waitFor(); // the last change of what can be reached
+    await page.locator('#device-absent:visible').waitFor(); // the last change of what can be reached
     const reached = [];
     for (let i = 0; i < 9; i++) {
       await page.keyboard.press('Tab');

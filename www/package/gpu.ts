@@ -57,7 +57,7 @@ const BACK_OFF = 100;
 const LONGEST_BACK_OFF = 30_000;
 /** Milliseconds of a device's life after which its loss is the first. */
 const LONG_LIFE = 60_000;
-/** Losses that a prediction by name lives through. */
+/** Devices that are asked for before it is given up. */
 const ATTEMPTS = 4;
 /** Milliseconds without a prediction after which the kernels are timed. */
 const IDLE = 250;
@@ -141,7 +141,10 @@ async function open(host: Host): Promise<Gpu> {
   const pause = losses ? Math.min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (losses - 1)) - (performance.now() - askedAt) : 0;
   if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
   askedAt = performance.now();
-  const gpu = await call(host, () => Gpu.open() as Promise<Gpu>);
+  const gpu = await call(host, () => Gpu.open() as Promise<Gpu>).catch((error) => {
+    losses++; // the next one is asked for later
+    throw error;
+  });
   const known = await recall(gpu.adapter());
   if (known) gpu.choose(known.kernels);
   return (device = gpu);
@@ -216,11 +219,21 @@ export class OnGpu {
 
   /** The outputs for a batch. A device that is lost is asked for again. */
   async predict(inputs: Float32Array[], samples: number): Promise<Float32Array[]> {
+    const answer = await this.#insisting(() => this.attempt(inputs, samples));
+    this.#tuneWhenIdle();
+    return answer;
+  }
+
+  /** After a loss: puts it on another device. */
+  restore(): Promise<void> {
+    return this.#insisting(() => this.check(1));
+  }
+
+  /** Tries again while it is the device that is missing. */
+  async #insisting<T>(act: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await this.attempt(inputs, samples);
-        this.#tuneWhenIdle();
-        return answer;
+        return await act();
       } catch (error) {
         if (attempt === ATTEMPTS || this.#closed || !this.lost) throw error;
       }

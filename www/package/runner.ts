@@ -300,7 +300,7 @@ export class Runner {
     this.#measured = undefined;
     this.#tell({ kind: 'cpu', reason: `the GPU failed, and is asked for again: ${cause.message}` });
     try {
-      await gpu.check(1);
+      await gpu.restore();
       if (this.#disposed) return gpu.close();
       this.#measured = gpu;
       this.#tell({ reason: `the GPU is back after it failed: ${cause.message}` });
