@@ -1,7 +1,7 @@
 import type { DeviceCost, DeviceReport, Model } from './nearside/nearside.js';
 import { find } from './dom.js';
 import { clearError, showError } from './errors.js';
-import { count, duration, rowLength, sentence } from './format.js';
+import { count, duration, plural, rowLength } from './format.js';
 
 /** Values of a batch that is measured, about: as many as a phone's GPU takes at once. */
 const VALUES = 2 ** 18;
@@ -52,10 +52,13 @@ export class Measure {
     }
   }
 
-  #show({ calibration, reason }: DeviceReport): void {
+  #show({ calibration, adapter = 'GPU' }: DeviceReport): void {
     this.#plot.hidden = !calibration;
-    this.#state.textContent = calibration ? sentence(reason) : '';
-    if (calibration) this.#plot.replaceChildren(plot(calibration));
+    this.#state.textContent = '';
+    if (!calibration) return;
+    this.#plot.replaceChildren(plot(calibration));
+    const { crossover } = calibration;
+    this.#state.textContent = crossover === undefined ? `The CPU is faster than ${adapter} for any number of samples.` : `${adapter} is faster than the CPU from ${plural(crossover, 'sample')} on.`;
   }
 }
 
