@@ -57,6 +57,8 @@ const BACK_OFF = 100;
 const LONGEST_BACK_OFF = 30_000;
 /** Milliseconds of a device's life after which its loss is the first. */
 const LONG_LIFE = 60_000;
+/** Milliseconds in which the loss of a device is told. */
+const TOLD = 100;
 /** Devices that are asked for before it is given up. */
 const ATTEMPTS = 4;
 /** Milliseconds without a prediction after which the kernels are timed. */
@@ -235,6 +237,8 @@ export class OnGpu {
       try {
         return await act();
       } catch (error) {
+        // A loss may be told after what it broke.
+        if (!this.lost && (error as NearsideError).kind === 'device') await new Promise((resolve) => setTimeout(resolve, TOLD));
         if (attempt === ATTEMPTS || this.#closed || !this.lost) throw error;
       }
     }
