@@ -72,12 +72,7 @@ fn main(
             break;
         }
         for (var q = 0u; q < QUADS; q++) {
-            let unit = (first_quad + q * THREADS + thread.x) * 4u;
-            for (var u = 0u; u < 4u; u++) {
-                if unit + u < size.output_width {
-                    output[row * size.output_width + unit + u] = finish(products[r][q][u], unit + u);
-                }
-            }
+            write_four(row, first_quad + q * THREADS + thread.x, products[r][q]);
         }
     }
 }

@@ -32,11 +32,6 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_id) th
         products += mat4x4(one_input(x.x) * w, one_input(x.y) * w, one_input(x.z) * w, one_input(x.w) * w);
     }
     for (var r = 0u; r < 4u && row + r < size.rows; r++) {
-        for (var u = 0u; u < 4u; u++) {
-            let unit = quad * 4u + u;
-            if unit < size.output_width {
-                output[(row + r) * size.output_width + unit] = finish(products[r][u], unit);
-            }
-        }
+        write_four(row + r, quad, products[r]);
     }
 }

@@ -50,12 +50,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     var products = array<Block, ROWS>(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
     for (var r = 0u; r < ROWS && row + r < size.rows; r++) {
         for (var q = 0u; q < QUADS; q++) {
-            for (var u = 0u; u < 4u; u++) {
-                let unit = (quad + q * THREADS) * 4u + u;
-                if unit < size.output_width {
-                    output[(row + r) * size.output_width + unit] = finish(products[r][q][u], unit);
-                }
-            }
+            write_four(row + r, quad + q * THREADS, products[r][q]);
         }
     }
 }

@@ -29,12 +29,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     var products = array<mat4x4<f32>, ROWS>(s0, s1, s2, s3);
     for (var r = 0u; r < ROWS && row + r < size.rows; r++) {
         for (var q = 0u; q < QUADS; q++) {
-            for (var u = 0u; u < 4u; u++) {
-                let unit = (quad + q * THREADS) * 4u + u;
-                if unit < size.output_width {
-                    output[(row + r) * size.output_width + unit] = finish(products[r][q][u], unit);
-                }
-            }
+            write_four(row + r, quad + q * THREADS, products[r][q]);
         }
     }
 }

@@ -39,12 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         let row = first_row + r;
         if lane == 0u && row < size.rows {
-            for (var u = 0u; u < 4u; u++) {
-                let unit = quad * 4u + u;
-                if unit < size.output_width {
-                    output[row * size.output_width + unit] = finish(sums[thread][u], unit);
-                }
-            }
+            write_four(row, quad, sums[thread]);
         }
         workgroupBarrier();
     }

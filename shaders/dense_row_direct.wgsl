@@ -19,11 +19,6 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         sums += input[start + i] * w;
     }
     for (var q = 0u; q < QUADS; q++) {
-        for (var u = 0u; u < 4u; u++) {
-            let unit = (quad + q * THREADS) * 4u + u;
-            if unit < size.output_width {
-                output[tile.y * size.output_width + unit] = finish(sums[q][u], unit);
-            }
-        }
+        write_four(tile.y, quad + q * THREADS, sums[q]);
     }
 }

@@ -12,3 +12,13 @@ fn finish(product: f32, unit: u32) -> f32 {
     }
     return activation(scaled);
 }
+
+// Writes the products of a four of units, those of them that there are.
+fn write_four(row: u32, quad: u32, products: vec4<f32>) {
+    for (var u = 0u; u < 4u; u++) {
+        let unit = quad * 4u + u;
+        if unit < size.output_width {
+            output[row * size.output_width + unit] = finish(products[u], unit);
+        }
+    }
+}

@@ -16,14 +16,6 @@ fn lane_of(thread: u32) -> u32 {
     return 0u;
 }
 
-// The larger one, or the one that is NaN.
-fn larger(a: f32, b: f32) -> f32 {
-    if is_nan(a) || a >= b {
-        return a;
-    }
-    return b;
-}
-
 // The largest of the row's inputs, NaN if any is.
 fn row_max(start: u32, lane: u32) -> f32 {
     var largest = input[start];

@@ -18,14 +18,6 @@ fn lane_of(thread: u32) -> u32 {
 
 var<workgroup> partial: array<f32, 64>;
 
-// The larger one, or the one that is NaN.
-fn larger(a: f32, b: f32) -> f32 {
-    if is_nan(a) || a >= b {
-        return a;
-    }
-    return b;
-}
-
 // The largest of the row's inputs, NaN if any is; the same in every thread.
 fn row_max(start: u32, lane: u32) -> f32 {
     // A lane beyond the row's end takes the last value again, which changes no maximum.

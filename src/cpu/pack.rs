@@ -22,13 +22,7 @@ pub fn pack(
     units: usize,
     dtype: Dtype,
 ) -> Result<Packed, TryReserveError> {
-    // Weights that stay as they are need not be looked at: the first prediction waits for this.
-    let holds = |most: f32| kernel.iter().all(|weight| weight.abs() <= most);
-    let dtype = match dtype {
-        Dtype::F16 if !holds(65504.0) => Dtype::F32,
-        Dtype::Int8 if !holds(f32::MAX) => Dtype::F32,
-        dtype => dtype,
-    };
+    let dtype = dtype.for_weights(kernel);
     let panels = units.div_ceil(PANEL);
     let mut weights = match dtype {
         Dtype::F32 => Weights::F32(reserve(panels * inputs)?),

@@ -190,6 +190,16 @@ impl GpuContext {
         platform::mapped(&self.device, answer).await.ok_or_else(|| self.gone())
     }
 
+    /// Maps a buffer to be read. The future tells whether that could be done.
+    pub(super) fn map(&self, buffer: &wgpu::Buffer) -> impl Future<Output = bool> + use<'_> {
+        let (sender, answer) = oneshot::channel();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone when the caller gave up.
+            let _ = sender.send(result);
+        });
+        async move { matches!(platform::mapped(&self.device, answer).await, Some(Ok(()))) }
+    }
+
     /// The error of a device that does not answer: its own word of that may come later.
     pub(super) fn gone(&self) -> Error {
         self.check().err().unwrap_or_else(|| {

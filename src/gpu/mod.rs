@@ -23,7 +23,6 @@ use crate::{
     tensor::zeroed,
 };
 use buffers::{Batch, ReadBack, Resident, Sizes, batch_limit, name_layer};
-use futures_channel::oneshot;
 use kernel::{FEW_ROWS, MANY_ROWS, ONE_ROW, Variant};
 use std::{cell::RefCell, future::Future, ops::Range, pin::Pin, rc::Rc};
 
@@ -102,8 +101,13 @@ impl GpuExecutor {
         self.resident.upload(&self.context, buffer, start as u64, bytes);
     }
 
+    /// Which class of batches so many samples are: each has kernels of its own.
+    pub fn class(samples: usize) -> usize {
+        class(samples).0
+    }
+
     /// Whether the kernels for so many samples are compiled.
-    pub fn is_ready(&self, samples: usize) -> bool {
+    fn is_ready(&self, samples: usize) -> bool {
         self.kernels.borrow()[class(samples).0].is_some()
     }
 
@@ -146,8 +150,8 @@ impl GpuExecutor {
     /// holds one for each of its outputs. Runs may overlap.
     ///
     /// # Errors
-    /// `Shape` for inputs that the program does not take, `Value` for indices outside their table, `Memory` when host or device has none left, `Device` when the
-    /// device was lost or refused the work.
+    /// `Shape` for inputs that the program does not take, `Value` for indices outside their table, `Memory`
+    /// when host or device has none left, `Device` when the device was lost or refused the work.
     pub async fn run(&self, inputs: &[&[f32]], rows: usize) -> Result<Vec<Vec<f32>>> {
         self.program.check_inputs(inputs, rows)?;
         self.context.check()?;
@@ -194,28 +198,18 @@ impl GpuExecutor {
         self.sizes.write(&self.context, &self.program.tasks, samples);
         let commands = self.record(batch, samples, rows, &read_back);
         queue.submit([commands]);
-        let (sender, answer) = oneshot::channel();
-        read_back.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone when the caller gave up on the run.
-            let _ = sender.send(result);
-        });
+        let mapped = self.context.map(&read_back.buffer);
         let refusals = watch.finish();
         Ok(async move {
-            let answer = platform::mapped(&self.context.device, answer).await;
+            let is_mapped = mapped.await;
             let refusals = refusals.await;
             if refusals.is_err() {
                 // The slots may be what is broken: the next run makes new ones.
                 self.batch.take();
             }
             refusals?;
-            match answer {
-                Some(Ok(())) => Ok(read_back),
-                _ => {
-                    self.context.check()?;
-                    // No refusal, so it is the device.
-                    Err(self.context.gone())
-                }
-            }
+            // Without a refusal it is the device.
+            if is_mapped { Ok(read_back) } else { Err(self.context.gone()) }
         })
     }
 

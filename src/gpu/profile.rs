@@ -2,7 +2,6 @@
 
 use super::{Compiled, GpuContext, GpuExecutor, platform};
 use crate::Result;
-use futures_channel::oneshot;
 use std::rc::Rc;
 
 /// What a task costs.
@@ -37,10 +36,7 @@ impl GpuExecutor {
             let kernel = self.kernel(index, samples);
             let mut repeats = 1;
             let time = loop {
-                let time = match &clock {
-                    Some(clock) => self.time_by(clock, index, &kernel, samples, repeats).await?,
-                    None => self.time(index, &kernel, samples, repeats).await?,
-                };
+                let time = self.time(clock.as_ref(), index, &kernel, samples, repeats).await?;
                 if time * f64::from(repeats) >= LONG || repeats >= MOST {
                     break time;
                 }
@@ -59,51 +55,29 @@ impl GpuExecutor {
         self.context.queue.write_buffer(&batch.slots[slot], 0, bytemuck::cast_slice(values));
     }
 
-    /// Milliseconds of one of several repetitions of a task, from its submission until the device has said it is done.
+    /// Milliseconds of one of several repetitions of a task: by the device's clock, or from their submission until the
+    /// device has said that they are done.
     pub(super) async fn time(
         &self,
+        clock: Option<&Clock>,
         task: usize,
         kernel: &Compiled,
         samples: usize,
         repeats: u32,
     ) -> Result<f64> {
         let watch = self.context.watch();
-        let commands = self.repeat(task, kernel, samples, repeats, None);
+        let commands = self.repeat(task, kernel, samples, repeats, clock);
         let start = platform::now();
         self.context.queue.submit([commands]);
         let refusals = watch.finish();
         self.context.finished().await?;
-        let time = (platform::now() - start) / f64::from(repeats);
+        let elapsed = platform::now() - start;
         refusals.await?;
-        Ok(time)
-    }
-
-    /// As [`time`](Self::time), by the device's clock.
-    async fn time_by(
-        &self,
-        clock: &Clock,
-        task: usize,
-        kernel: &Compiled,
-        samples: usize,
-        repeats: u32,
-    ) -> Result<f64> {
-        let watch = self.context.watch();
-        let commands = self.repeat(task, kernel, samples, repeats, Some(clock));
-        self.context.queue.submit([commands]);
-        let (sender, answer) = oneshot::channel();
-        clock.read.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone when the caller gave up.
-            let _ = sender.send(result);
-        });
-        let refusals = watch.finish();
-        let answer = platform::mapped(&self.context.device, answer).await;
-        refusals.await?;
-        if !matches!(answer, Some(Ok(()))) {
-            return Err(self.context.gone());
-        }
-        let ticks = clock.ticks()?;
-        clock.read.unmap();
-        Ok(ticks * f64::from(self.context.queue.get_timestamp_period()) / 1e6 / f64::from(repeats))
+        let time = match clock {
+            Some(clock) => clock.elapsed(&self.context).await?,
+            None => elapsed,
+        };
+        Ok(time / f64::from(repeats))
     }
 
     fn repeat(
@@ -176,7 +150,7 @@ impl GpuContext {
 }
 
 /// Two readings of the device's clock.
-struct Clock {
+pub(super) struct Clock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     read: wgpu::Buffer,
@@ -206,14 +180,19 @@ impl Clock {
         Some(Self { queries, resolved, read: buffer(Usage::MAP_READ | Usage::COPY_DST) })
     }
 
-    /// From the first reading to the second.
-    fn ticks(&self) -> Result<f64> {
+    /// Milliseconds from the first reading to the second.
+    async fn elapsed(&self, context: &GpuContext) -> Result<f64> {
+        if !context.map(&self.read).await {
+            return Err(context.gone());
+        }
         let view = self.read.get_mapped_range(..).map_err(super::unreadable)?;
         let mut words = [0.0; 4];
         platform::copy(&view, 0, &mut words);
+        drop(view);
+        self.read.unmap();
         let [a, b, c, d] = words.map(|word: f32| u64::from(word.to_bits()));
         let (start, end) = (a | b << 32, c | d << 32);
-        Ok(end.saturating_sub(start) as f64)
+        Ok(end.saturating_sub(start) as f64 * f64::from(context.queue.get_timestamp_period()) / 1e6)
     }
 }
 

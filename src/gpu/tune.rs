@@ -130,7 +130,7 @@ async fn times(
             if round > 1 && *best > 2.0 * least {
                 continue;
             }
-            let time = executor.time(0, kernel, rows as usize, REPEATS).await?;
+            let time = executor.time(None, 0, kernel, rows as usize, REPEATS).await?;
             if round > 0 {
                 *best = best.min(time);
             }

@@ -19,6 +19,17 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// How weights are kept that are asked to be kept so: those that are not finite, or for f16 beyond its largest, as they
+    /// are. `F32` does not look at them.
+    pub fn for_weights(self, weights: &[f32]) -> Self {
+        let most = match self {
+            Self::F32 => return self,
+            Self::F16 => 65504.0,
+            Self::Int8 => f32::MAX,
+        };
+        if weights.iter().all(|weight| weight.abs() <= most) { self } else { Self::F32 }
+    }
+
     /// The name that callers and files know it by.
     pub fn name(self) -> &'static str {
         match self {

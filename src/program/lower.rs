@@ -78,7 +78,7 @@ impl Lowering<'_> {
         match step.kernel {
             Kernel::Dense { kernel, bias, activation } => {
                 let (units, inputs) = (step.output_width, step.input_width);
-                let dtype = Buffer::dtype_for(self.plan.weights[kernel].data(), self.dtype);
+                let dtype = self.dtype.for_weights(self.plan.weights[kernel].data());
                 task.dtype = dtype as u32;
                 task.bias = u32::from(bias.is_some());
                 set_activation(&mut task, activation);

@@ -37,13 +37,6 @@ pub enum Buffer {
 }
 
 impl Buffer {
-    /// How a kernel is kept that is asked to be kept in a type: weights that are not finite, or for f16 beyond its
-    /// largest, as they are.
-    pub fn dtype_for(kernel: &[f32], dtype: Dtype) -> Dtype {
-        let most = if dtype == Dtype::F16 { 65504.0 } else { f32::MAX };
-        if kernel.iter().all(|weight| weight.abs() <= most) { dtype } else { Dtype::F32 }
-    }
-
     /// Bytes.
     pub fn size(self, plan: &Plan) -> usize {
         match self {
@@ -159,8 +152,8 @@ mod tests {
 
     #[test]
     fn weights_that_a_type_cannot_hold_are_kept_as_they_are() {
-        assert_eq!(Buffer::dtype_for(&[7e4], Dtype::F16), Dtype::F32);
-        assert_eq!(Buffer::dtype_for(&[7e4], Dtype::Int8), Dtype::Int8);
-        assert_eq!(Buffer::dtype_for(&[f32::NAN], Dtype::Int8), Dtype::F32);
+        assert_eq!(Dtype::F16.for_weights(&[7e4]), Dtype::F32);
+        assert_eq!(Dtype::Int8.for_weights(&[7e4]), Dtype::Int8);
+        assert_eq!(Dtype::Int8.for_weights(&[f32::NAN]), Dtype::F32);
     }
 }

@@ -72,13 +72,13 @@ impl GpuModel {
         self.0.upload(buffer, start, bytes);
     }
 
-    /// Whether the kernels for so many samples are compiled.
-    #[wasm_bindgen(js_name = isReady)]
-    pub fn is_ready(&self, samples: usize) -> bool {
-        self.0.is_ready(samples)
+    /// Which class of batches so many samples are: 0 for one, 1 for few, 2 for many.
+    #[wasm_bindgen(js_name = classOf)]
+    pub fn class_of(&self, samples: usize) -> usize {
+        GpuExecutor::class(samples)
     }
 
-    /// Compiles them: a promise of nothing.
+    /// Compiles the kernels for the class of so many samples: a promise of nothing.
     pub fn compile(&self, samples: usize) -> Promise {
         let executor = self.0.clone();
         future_to_promise(async move {

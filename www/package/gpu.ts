@@ -48,10 +48,8 @@ const UPLOADED = 1 << 20;
  * values drive a softmax to where it no longer shows what was wrong before it.
  */
 const SIZES = [1, 0.1, 0.01];
-/** Batches that are compared: for one sample, for up to eight and for more there are other kernels. */
+/** Batches that are compared, one of each class: for one sample, for few and for many there are other kernels. */
 const COMPARED = [1, 3, 17];
-/** The most samples of their classes. */
-const CLASSES = [1, 8, Infinity];
 /** Milliseconds until a lost device is asked for again, the first time; twice as long each time after. */
 const BACK_OFF = 100;
 const LONGEST_BACK_OFF = 30_000;
@@ -66,6 +64,8 @@ const IDLE = 250;
 /** How much slower a GPU must be for other kernels not to be tried. */
 const HOPELESS = 4;
 
+/** The page's package: there is one. */
+let host: Host;
 let started: Promise<void> | undefined;
 let device: Gpu | undefined;
 let opening: Promise<Gpu> | undefined;
@@ -77,14 +77,14 @@ const inFlight = new Set<(fault: NearsideError) => void>();
 let instance = 0;
 
 /** Calls into the module. Whatever is thrown there is typed; a fault leaves a fresh instance behind. */
-async function call<T>(host: Host, act: () => Promise<T> | T): Promise<T> {
+async function call<T>(act: () => Promise<T> | T): Promise<T> {
   let end!: (fault: NearsideError) => void;
   const fault = new Promise<never>((_, reject) => (end = reject));
   inFlight.add(end);
   try {
     return await Promise.race([act(), fault]);
   } catch (thrown) {
-    throw isTrap(thrown) ? fail(host, thrown) : host.toError(thrown);
+    throw isTrap(thrown) ? fail(thrown) : host.toError(thrown);
   } finally {
     inFlight.delete(end);
   }
@@ -95,7 +95,7 @@ function isTrap(thrown: unknown): boolean {
   return thrown instanceof Error && !('kind' in thrown);
 }
 
-function fail(host: Host, thrown: unknown): NearsideError {
+function fail(thrown: unknown): NearsideError {
   instance++;
   device = undefined;
   opening = undefined;
@@ -105,8 +105,6 @@ function fail(host: Host, thrown: unknown): NearsideError {
   return fault;
 }
 
-let lastHost: Host | undefined;
-
 /** A step of a call that answers later: the bindings run those where nobody would catch a trap. */
 export function guardTask(task: () => void): () => void {
   const of = instance;
@@ -115,35 +113,34 @@ export function guardTask(task: () => void): () => void {
     try {
       task();
     } catch (thrown) {
-      fail(lastHost!, thrown);
+      fail(thrown);
     }
   };
 }
 
 /** The device that models share: the one there is, or after its loss another. */
-function openDevice(host: Host): Promise<Gpu> {
-  lastHost = host;
+function openDevice(): Promise<Gpu> {
   if (device?.lost()) {
     device = undefined;
     losses = performance.now() - askedAt > LONG_LIFE ? 1 : losses + 1;
   }
   if (device) return Promise.resolve(device);
-  opening ??= open(host).finally(() => (opening = undefined));
+  opening ??= open().finally(() => (opening = undefined));
   return opening;
 }
 
-async function start(host: Host): Promise<void> {
+async function start(): Promise<void> {
   started ??= host.instantiate(initialise);
   started.catch(() => (started = undefined)); // so that the next call tries again
   await started;
 }
 
-async function open(host: Host): Promise<Gpu> {
-  await start(host);
+async function open(): Promise<Gpu> {
+  await start();
   const pause = losses ? Math.min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (losses - 1)) - (performance.now() - askedAt) : 0;
   if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
   askedAt = performance.now();
-  const gpu = await call(host, () => Gpu.open() as Promise<Gpu>).catch((error) => {
+  const gpu = await call(() => Gpu.open() as Promise<Gpu>).catch((error) => {
     losses++; // the next one is asked for later
     throw error;
   });
@@ -153,8 +150,9 @@ async function open(host: Host): Promise<Gpu> {
 }
 
 /** Asks for the device ahead of a model. */
-export function prepare(host: Host): void {
-  openDevice(host).catch(() => undefined); // whoever asks then is told
+export function prepare(lent: Host): void {
+  host = lent;
+  openDevice().catch(() => undefined); // whoever asks then is told
 }
 
 /** A model on a device. */
@@ -196,22 +194,15 @@ export class OnGpu {
   #tuning: Promise<boolean> | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(
-    private host: Host,
-    private original: Original,
-  ) {}
+  private constructor(private original: Original) {}
 
   /** Puts a model on the GPU. @throws `device` where there is none. */
-  static async open(host: Host, original: Original): Promise<OnGpu> {
-    await start(host);
-    const model = new OnGpu(host, original);
-    try {
-      await model.#place();
-      return model;
-    } catch (error) {
-      model.close();
-      throw error;
-    }
+  static async open(lent: Host, original: Original): Promise<OnGpu> {
+    host = lent;
+    await start();
+    const model = new OnGpu(original);
+    await model.#place();
+    return model;
   }
 
   /** The adapter's name. */
@@ -249,7 +240,7 @@ export class OnGpu {
     const placed = this.#ready ?? (await this.#place());
     return using(placed, async (model) => {
       await this.#makeReady(placed, samples);
-      return call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>);
+      return call(() => model.predict(inputs, samples) as Promise<Float32Array[]>);
     });
   }
 
@@ -269,7 +260,7 @@ export class OnGpu {
     const placed = this.#ready ?? (await this.#place());
     return using(placed, async (model) => {
       await this.#makeReady(placed, samples);
-      return call(this.host, () => model.profile(inputs, samples) as Promise<TaskTime[]>);
+      return call(() => model.profile(inputs, samples) as Promise<TaskTime[]>);
     });
   }
 
@@ -312,7 +303,7 @@ export class OnGpu {
   /** A run that is timed. Nobody gets its answer, so it need not be compared. */
   async #run(inputs: Float32Array[], samples: number): Promise<void> {
     const placed = this.#ready ?? (await this.#place());
-    await using(placed, (model) => call(this.host, () => model.predict(inputs, samples) as Promise<Float32Array[]>));
+    await using(placed, (model) => call(() => model.predict(inputs, samples) as Promise<Float32Array[]>));
   }
 
   /** How many times the CPU's time for so many samples the GPU takes. */
@@ -341,7 +332,7 @@ export class OnGpu {
     const adapter = gpu.adapter();
     if (await recall(adapter)) return false;
     const before = String(gpu.variants());
-    await call(this.host, () => gpu.tune() as Promise<void>);
+    await call(() => gpu.tune() as Promise<void>);
     await remember(adapter, { kernels: gpu.variants() });
     if (String(gpu.variants()) === before || this.#closed) return true;
     const old = this.#placed;
@@ -378,16 +369,16 @@ export class OnGpu {
   async #placeAnew(): Promise<Placed> {
     retire(this.#placed);
     this.#placed = undefined;
-    const placed = await this.#make(await openDevice(this.host));
+    const placed = await this.#make(await openDevice());
     if (!this.#closed) return (this.#placed = placed);
     retire(placed);
-    throw this.host.error('disposed', 'the model was disposed of; load it again');
+    throw host.error('disposed', 'the model was disposed of; load it again');
   }
 
   async #make(gpu: Gpu): Promise<Placed> {
     const program = this.original.program();
     try {
-      const model = await call(this.host, () => {
+      const model = await call(() => {
         const model = gpu.model(program.words, program.names);
         for (let index = 0; ; index++) {
           const bytes = program.buffer(index);
@@ -403,7 +394,7 @@ export class OnGpu {
 
   /** Compiles the kernels for so many samples, and holds their answers to the CPU's. */
   #makeReady({ gpu, model, ready }: Placed, samples: number): Promise<void> {
-    const index = CLASSES.findIndex((most) => samples <= most);
+    const index = model.classOf(samples);
     ready[index] ??= this.#compileAndCompare(gpu, model, this.original.batched ? COMPARED[index]! : 1).catch((error) => {
       ready[index] = undefined;
       throw error;
@@ -412,7 +403,7 @@ export class OnGpu {
   }
 
   async #compileAndCompare(gpu: Gpu, model: GpuModel, samples: number): Promise<void> {
-    const compiled = call(this.host, () => model.compile(samples) as Promise<void>);
+    const compiled = call(() => model.compile(samples) as Promise<void>);
     compiled.catch(() => undefined); // it is waited for below
     // Meanwhile the CPU. With 8-bit weights it rounds the inputs of a few samples, too: for many it does not.
     const computed = this.original.batched ? COMPARED.at(-1)! : 1;
@@ -421,14 +412,14 @@ export class OnGpu {
     const wanted = given.map((inputs) => this.original.compute(inputs, computed).map(part));
     await compiled;
     // Together, so that they overlap as predictions do.
-    const predict = (inputs: Float32Array[]) => call(this.host, () => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>);
+    const predict = (inputs: Float32Array[]) => call(() => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>);
     const answers = await Promise.all(given.map(predict));
     for (const [comparison, got] of answers.entries()) {
       const found = difference(wanted[comparison]!, got, samples, this.original.continuous);
       if (!found) continue;
       const { output, index, cpu, gpu: wrong } = found;
       const place = `of ${samples} samples, value ${index} of output ${output}`;
-      const error = this.host.error('device', `the GPU computes wrong answers: ${place} is ${wrong}, the CPU has ${cpu}; use the CPU`);
+      const error = host.error('device', `the GPU computes wrong answers: ${place} is ${wrong}, the CPU has ${cpu}; use the CPU`);
       throw Object.assign(error, { evidence: { adapter: gpu.adapter(), samples, ...found } satisfies WrongAnswer });
     }
   }
