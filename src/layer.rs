@@ -9,6 +9,21 @@ pub struct Layer {
     pub name: String,
     /// What it computes, with its weights.
     pub kind: LayerKind,
+    /// Whether training changes its weights.
+    pub trainable: bool,
+    /// What its weights add to the loss in training.
+    pub penalties: Vec<Penalty>,
+}
+
+/// A sum over a weight's values that is added to the loss: `l1 · Σ|w| + l2 · Σw²`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Penalty {
+    /// The weight's name, as in [`LayerKind::weights`].
+    pub weight: String,
+    /// Factor of the absolute values.
+    pub l1: f32,
+    /// Factor of the squares.
+    pub l2: f32,
 }
 
 /// What a layer computes. Shapes and axes are those of one sample: the batch axis is left out everywhere, and axis 0
@@ -181,9 +196,9 @@ pub enum Encoding {
 }
 
 impl Layer {
-    /// A layer of that name.
+    /// A layer of that name, which training changes.
     pub fn new(name: impl Into<String>, kind: LayerKind) -> Self {
-        Self { name: name.into(), kind }
+        Self { name: name.into(), kind, trainable: true, penalties: vec![] }
     }
 
     /// Number of weights.

@@ -20,6 +20,7 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+pub mod compile;
 mod error;
 pub mod format;
 pub mod layer;
@@ -41,6 +42,7 @@ pub mod session;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
+pub use compile::{Compiled, Loss, Optimizer};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use layer::{Layer, LayerKind};
 pub use model::{Model, Node};

@@ -1,6 +1,6 @@
 //! A network as plain data: what readers produce, executors run and writers save.
 
-use crate::{Error, Layer, LayerKind, Result, tensor::element_count};
+use crate::{Compiled, Error, Layer, LayerKind, Result, tensor::element_count};
 use std::{collections::BinaryHeap, fmt::Write};
 
 /// A directed acyclic graph of layer calls.
@@ -20,6 +20,8 @@ pub struct Model {
     /// Whether inputs and outputs have a batch axis in front of the shapes given here. Without one the model takes
     /// exactly one sample, whose shape is the whole of the input's.
     pub batched: bool,
+    /// How it is trained, where that is known.
+    pub compiled: Option<Box<Compiled>>,
 }
 
 /// The most axes of a sample: every node has its shape, so that more would take many times a file's size.
@@ -48,6 +50,7 @@ impl Model {
             outputs: vec![layers.len().saturating_sub(1)],
             layers,
             batched: true,
+            compiled: None,
         };
         model.shapes()?;
         Ok(model)

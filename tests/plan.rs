@@ -157,6 +157,7 @@ fn outputs_of_one_layer_have_a_name_each() {
         nodes: vec![node(0, &[]), node(1, &[0]), node(1, &[1]), node(2, &[2])],
         outputs: vec![1, 3, 2, 1],
         batched: true,
+        compiled: None,
     };
     let plan = Plan::compile(&model).unwrap();
     let names: Vec<&str> = plan.outputs.iter().map(|port| port.name.as_str()).collect();

@@ -15,13 +15,16 @@ use super::{
     safetensors::{self, Source, Written},
 };
 use crate::{
-    Activation, Binary, Dtype, Error, Layer, LayerKind, Model, Node, Result, Tensor,
-    layer::{Encoding, Noise},
+    Activation, Binary, Compiled, Dtype, Error, Layer, LayerKind, Model, Node, Result, Tensor,
+    compile::{Rule, Slot},
+    layer::{Encoding, Noise, Penalty},
 };
 use nearside_kernels::append_le_bytes;
 
 const KEY: &str = "nearside";
 const VERSION: usize = 1;
+/// What the names of tensors begin with that an optimizer remembers.
+const OPTIMIZER: &str = "optimizer";
 
 /// Whether a file is safetensors with an architecture, as far as its first bytes show: of a container whose header is
 /// longer than that, they may not.
@@ -41,14 +44,15 @@ pub fn is_container(start: &[u8]) -> bool {
 /// `Format` for damaged bytes or an architecture that is not one, `Unsupported` for one of a later version, `Shape`
 /// for weights that do not fit it.
 pub fn read(bytes: &[u8]) -> Result<Model> {
-    Ok(read_from(&bytes)?.0)
+    Ok(read_from(&bytes, true)?.0)
 }
 
-/// [`read`], and the smallest type that the file keeps weights in.
+/// [`read`], and the smallest type that the file keeps weights in. What the model is compiled with is passed over unless
+/// it is wanted: an optimizer remembers twice as much as there are weights.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_from(source: &dyn Source) -> Result<(Model, Dtype)> {
+pub fn read_from(source: &dyn Source, compiled: bool) -> Result<(Model, Dtype)> {
     let mut file = safetensors::File::read(source)?;
     let Some(Value::String(text)) = file.metadata.take_optional(KEY) else {
         return Err(Error::unsupported(
@@ -57,15 +61,16 @@ pub fn read_from(source: &dyn Source) -> Result<(Model, Dtype)> {
         ));
     };
     let architecture = Value::parse(text.as_bytes(), "the architecture").map_err(|error| error.offset(8))?;
-    let model = model(architecture, &mut file).map_err(|error| error.offset(8))?;
-    if let Some((name, _)) = file.left().next() {
+    let model = model(architecture, &mut file, compiled).map_err(|error| error.offset(8))?;
+    let passed = |name: &str| !compiled && name.split('/').next() == Some(OPTIMIZER);
+    if let Some((name, _)) = file.left().find(|(name, _)| !passed(name)) {
         return Err(Error::format("no layer has this tensor").tensor(name).offset(8));
     }
     model.shapes()?;
     Ok((model, file.dtype))
 }
 
-fn model(architecture: Value, file: &mut safetensors::File) -> Result<Model> {
+fn model(architecture: Value, file: &mut safetensors::File, compiled: bool) -> Result<Model> {
     let mut fields = Object::new(architecture, "the architecture")?;
     let version = fields.size("version")?;
     if version != VERSION {
@@ -85,15 +90,61 @@ fn model(architecture: Value, file: &mut safetensors::File) -> Result<Model> {
     }
     let (name, outputs, batched) =
         (fields.string("name")?, fields.sizes("outputs")?, fields.boolean("batched")?);
+    let compiled = match fields.take_optional("compiled") {
+        Some(value) if compiled => Some(Box::new(Compiled::from_value(value, slots(&layers, file)?)?)),
+        _ => None,
+    };
     fields.finish()?;
-    Ok(Model { name, layers, nodes, outputs, batched })
+    Ok(Model { name, layers, nodes, outputs, batched, compiled })
 }
 
 fn layer(value: Value, file: &mut safetensors::File) -> Result<Layer> {
     let mut fields = Object::new(value, "a layer")?;
     let name = fields.string("name")?;
+    let trainable = fields.take_optional("trainable") != Some(Value::Bool(false));
+    let mut penalties = Vec::new();
+    if fields.has("penalties") {
+        for value in fields.list("penalties")? {
+            let mut fields = Object::new(value, "a penalty")?;
+            let weight = fields.string("weight")?;
+            penalties.push(Penalty { weight, l1: fields.number("l1")?, l2: fields.number("l2")? });
+            fields.finish()?;
+        }
+    }
     let kind = kind(&name, fields, file).map_err(|error| error.layer(&name))?;
-    Ok(Layer { name, kind })
+    Ok(Layer { name, kind, trainable, penalties })
+}
+
+fn slot_name(Slot { name, layer, weight, .. }: &Slot) -> String {
+    format!("{OPTIMIZER}/{name}/{layer}/{weight}")
+}
+
+/// What the model's optimizer remembers.
+fn slots_of(model: &Model) -> &[Slot] {
+    let state = model.compiled.as_ref().and_then(|compiled| compiled.state.as_ref());
+    state.map_or(&[], |state| &state.slots)
+}
+
+/// What the optimizer remembers: the tensors `optimizer/SLOT/LAYER/WEIGHT`, each of its weight's shape.
+fn slots(layers: &[Layer], file: &mut safetensors::File) -> Result<Vec<Slot>> {
+    let mut slots = Vec::new();
+    for layer in layers {
+        for (weight, of) in layer.kind.weights() {
+            for name in Rule::SLOTS {
+                let key = format!("{OPTIMIZER}/{name}/{}/{weight}", layer.name);
+                if !file.has(&key) {
+                    continue;
+                }
+                let value = file.take(&key)?;
+                if value.shape() != of.shape() {
+                    return Err(Error::shape("it has another shape than its weight").tensor(key));
+                }
+                let (layer, weight) = (layer.name.clone(), weight.to_string());
+                slots.push(Slot { name: name.to_string(), layer, weight, value });
+            }
+        }
+    }
+    Ok(slots)
 }
 
 /// A layer's weights, taken one by one.
@@ -253,13 +304,16 @@ pub fn write(model: &Model) -> Result<Vec<u8>> {
 pub fn start(model: &Model) -> Result<(Vec<u8>, Vec<&Tensor>)> {
     model.shapes()?;
     let (mut entries, mut tensors) = (Vec::new(), Vec::new());
-    for Layer { name, kind } in &model.layers {
-        for (weight, tensor) in kind.weights() {
-            let bytes = 4 * tensor.data().len();
-            let name = format!("{name}/{weight}");
-            entries.push(Written { name, dtype: "F32", shape: tensor.shape(), bytes });
-            tensors.push(tensor);
-        }
+    let mut write = |name: String, tensor| {
+        let bytes = 4 * Tensor::data(tensor).len();
+        entries.push(Written { name, dtype: "F32", shape: tensor.shape(), bytes });
+        tensors.push(tensor);
+    };
+    for Layer { name, kind, .. } in &model.layers {
+        kind.weights().into_iter().for_each(|(weight, tensor)| write(format!("{name}/{weight}"), tensor));
+    }
+    for slot in slots_of(model) {
+        write(slot_name(slot), &slot.value);
     }
     Ok((safetensors::start((KEY, architecture(model).to_text()), &entries), tensors))
 }
@@ -275,6 +329,16 @@ pub fn write_as(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let stored = Stored::all(model, dtype)?;
     let (mut entries, mut contents) = (Vec::new(), Vec::new());
     // The wider first, so that all are aligned.
+    for slot in slots_of(model) {
+        let bytes = f32_bytes(slot.value.data());
+        entries.push(Written {
+            name: slot_name(slot),
+            dtype: "F32",
+            shape: slot.value.shape(),
+            bytes: bytes.len(),
+        });
+        contents.push(bytes);
+    }
     for wanted in ["F32", "F16", "I8"] {
         for Stored { layer, weight, tensor, values } in &stored {
             let name = format!("{layer}/{weight}");
@@ -315,17 +379,21 @@ pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
 pub(super) fn architecture(model: &Model) -> Value {
     let node =
         |node: &Node| Value::object([("layer", node.layer.into()), ("inputs", Value::sizes(&node.inputs))]);
-    Value::object([
+    let mut fields = vec![
         ("version", VERSION.into()),
         ("name", model.name.as_str().into()),
         ("batched", Value::Bool(model.batched)),
         ("layers", Value::Array(model.layers.iter().map(layer_fields).collect())),
         ("nodes", Value::Array(model.nodes.iter().map(node).collect())),
         ("outputs", Value::sizes(&model.outputs)),
-    ])
+    ];
+    if let Some(compiled) = &model.compiled {
+        fields.push(("compiled", compiled.to_value()));
+    }
+    Value::object_of(&mut fields)
 }
 
-fn layer_fields(Layer { name, kind }: &Layer) -> Value {
+fn layer_fields(Layer { name, kind, trainable, penalties }: &Layer) -> Value {
     let type_name = match kind {
         LayerKind::Combine(_) => "Combine",
         kind => kind.type_name(),
@@ -336,6 +404,15 @@ fn layer_fields(Layer { name, kind }: &Layer) -> Value {
         ("type", type_name.into()),
         ("weights", Value::Array(weights)),
     ];
+    if !trainable {
+        fields.push(("trainable", Value::Bool(false)));
+    }
+    if !penalties.is_empty() {
+        let penalty = |Penalty { weight, l1, l2 }: &Penalty| {
+            Value::object([("weight", weight.as_str().into()), ("l1", (*l1).into()), ("l2", (*l2).into())])
+        };
+        fields.push(("penalties", Value::Array(penalties.iter().map(penalty).collect())));
+    }
     match kind {
         LayerKind::Input { shape } | LayerKind::Reshape { shape } => {
             fields.push(("shape", Value::sizes(shape)))

@@ -109,6 +109,12 @@ impl<'a> File<'a> {
         Ok(Self { metadata, dtype: Dtype::F32, entries, source, data })
     }
 
+    /// Whether a tensor of that name is left.
+    pub fn has(&self, name: &str) -> bool {
+        let entry = self.entries.binary_search_by(|(own, _)| own.as_str().cmp(name));
+        entry.is_ok_and(|index| self.entries[index].1.is_some())
+    }
+
     /// Takes out a tensor that must be there, as f32 whatever its type. Whole numbers are taken times the tensor
     /// `NAME/scale`, which holds a factor for each position of the last axis.
     ///

@@ -36,7 +36,7 @@ impl Container {
     #[wasm_bindgen(constructor)]
     pub fn new(file: &Uint8Array, dtype: Option<String>) -> JsResult<Container> {
         let read = || {
-            let (model, own) = format::container::read_from(&JsFile(file))?;
+            let (model, own) = format::container::read_from(&JsFile(file), false)?;
             let dtype = dtype.as_deref().map_or(Ok(own), format::container::dtype_from_name)?;
             Ok(Self { model, dtype })
         };

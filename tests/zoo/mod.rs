@@ -92,8 +92,14 @@ fn tensor(shape: &[usize], values: &[f32]) -> Tensor {
 
 impl Net {
     fn new(name: &str) -> Self {
-        let model =
-            Model { name: name.into(), layers: vec![], nodes: vec![], outputs: vec![], batched: true };
+        let model = Model {
+            name: name.into(),
+            layers: vec![],
+            nodes: vec![],
+            outputs: vec![],
+            batched: true,
+            compiled: None,
+        };
         let seed = name.bytes().map(u32::from).sum();
         Self { model, inputs: vec![], random: Random(seed) }
     }

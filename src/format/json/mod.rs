@@ -138,6 +138,12 @@ impl From<f32> for Value {
     }
 }
 
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl From<Option<&str>> for Value {
     fn from(text: Option<&str>) -> Self {
         text.map_or(Self::Null, Self::from)
@@ -182,6 +188,11 @@ impl Object {
         // From the end, so that the last of two equal names counts, as parsers have it.
         let index = self.0.iter().rposition(|(field, _)| field == name)?;
         Some(self.0.remove(index).1)
+    }
+
+    /// Whether the field is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, _)| field == name)
     }
 
     /// A field that is a string.

@@ -83,6 +83,7 @@ pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> 
         nodes: builder.nodes,
         outputs,
         batched: true,
+        compiled: None,
     };
     model.shapes()?;
     Ok(model)

@@ -146,6 +146,7 @@ impl<'a> Layers<'a> {
             nodes: Vec::new(),
             outputs: Vec::new(),
             batched,
+            compiled: None,
         };
         // Where each layer is in the model.
         let mut places = Vec::with_capacity(needed.len());
