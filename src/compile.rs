@@ -271,6 +271,7 @@ impl Schedule {
             return Ok(Self::Constant(non_negative("learning_rate", rate)?));
         }
         let (class, mut config) = class_of(value, "the learning rate")?;
+        config.take_optional("name");
         let schedule = match class.as_str() {
             "ExponentialDecay" => Self::Exponential {
                 initial: required(&mut config, "initial_learning_rate")?,

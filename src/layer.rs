@@ -18,7 +18,7 @@ pub struct Layer {
 /// A sum over a weight's values that is added to the loss: `l1 · Σ|w| + l2 · Σw²`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Penalty {
-    /// The weight's name, as in [`LayerKind::weights`].
+    /// The weight's name, as in [`LayerKind::weights`]; or `activity` for the layer's output, whose sum counts by sample.
     pub weight: String,
     /// Factor of the absolute values.
     pub l1: f32,
@@ -273,6 +273,28 @@ impl LayerKind {
             }
         };
         all.into_iter().filter_map(|(name, weights)| Some((name, weights?))).collect()
+    }
+
+    /// A weight by its name, to be changed.
+    #[cfg(feature = "train")]
+    pub(crate) fn weight_mut(&mut self, name: &str) -> Option<&mut Tensor> {
+        match (self, name) {
+            (Self::Dense { kernel, .. }, "kernel") => Some(kernel),
+            (Self::Dense { bias, .. }, "bias") => bias.as_mut(),
+            (Self::BatchNormalization { gamma, .. } | Self::LayerNormalization { gamma, .. }, "gamma") => {
+                gamma.as_mut()
+            }
+            (Self::BatchNormalization { beta, .. } | Self::LayerNormalization { beta, .. }, "beta") => {
+                beta.as_mut()
+            }
+            (Self::BatchNormalization { mean, .. }, "moving_mean") => Some(mean),
+            (Self::BatchNormalization { variance, .. }, "moving_variance") => Some(variance),
+            (Self::PRelu { alpha }, "alpha") => Some(alpha),
+            (Self::Embedding { table }, "embeddings") => Some(table),
+            (Self::Rescaling { scale, .. }, "scale") => Some(scale),
+            (Self::Rescaling { offset, .. }, "offset") => Some(offset),
+            _ => None,
+        }
     }
 
     /// The activation, if the layer has one that does anything.

@@ -29,16 +29,18 @@ mod tensor;
 
 #[cfg(feature = "gpu")]
 pub mod backend;
-#[cfg(feature = "engine")]
+#[cfg(feature = "cpu")]
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-#[cfg(feature = "engine")]
+#[cfg(feature = "cpu")]
 pub mod plan;
-#[cfg(any(feature = "engine", feature = "gpu"))]
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub mod program;
 #[cfg(feature = "engine")]
 pub mod session;
+#[cfg(feature = "train")]
+pub mod train;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
@@ -47,7 +49,7 @@ pub use error::{Context, Error, ErrorKind, Result};
 pub use layer::{Layer, LayerKind};
 pub use model::{Model, Node};
 pub use nearside_kernels::{Activation, Binary, Dtype, Elementwise, Rowwise};
-#[cfg(feature = "engine")]
+#[cfg(feature = "cpu")]
 pub use plan::{Classes, Kernel, Plan, Port, Source, Step};
 #[cfg(feature = "engine")]
 pub use session::Session;

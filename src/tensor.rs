@@ -1,7 +1,7 @@
 //! Dense float tensors with checked sizes.
 
 use crate::{Error, Result};
-#[cfg(any(feature = "engine", feature = "gpu"))]
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 use nearside_kernels::zeroed_floats;
 use std::sync::Arc;
 
@@ -47,6 +47,18 @@ impl Tensor {
         &self.data
     }
 
+    /// Whether both share their values.
+    #[cfg(feature = "train")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.data, &other.data)
+    }
+
+    /// The values, to be changed: of this tensor alone.
+    #[cfg(feature = "train")]
+    pub(crate) fn data_mut(&mut self) -> &mut [f32] {
+        Arc::make_mut(&mut self.data).as_mut_slice()
+    }
+
     /// The values alone.
     pub fn into_data(self) -> Vec<f32> {
         Arc::unwrap_or_clone(self.data)
@@ -75,7 +87,7 @@ pub fn reserve<T>(len: usize) -> Result<Vec<T>> {
 ///
 /// # Errors
 /// As [`reserve`].
-#[cfg(any(feature = "engine", feature = "gpu"))]
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 pub fn zeroed(len: usize) -> Result<Vec<f32>> {
     zeroed_floats(len).map_err(|_| out_of_memory(len, size_of::<f32>()))
 }
@@ -84,7 +96,7 @@ pub fn zeroed(len: usize) -> Result<Vec<f32>> {
 ///
 /// # Errors
 /// As [`reserve`].
-#[cfg(all(target_arch = "wasm32", any(feature = "engine", feature = "formats")))]
+#[cfg(all(target_arch = "wasm32", any(feature = "engine", feature = "formats", feature = "train")))]
 pub fn zeroed_bytes(len: usize) -> Result<Vec<u8>> {
     nearside_kernels::zeroed_bytes(len).map_err(|_| out_of_memory(len, 1))
 }

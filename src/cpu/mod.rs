@@ -1,7 +1,7 @@
 //! The CPU executor: the SIMD kernels of `src/kernels` over a plan. Which instructions they use is chosen when they are
 //! compiled.
 
-mod pack;
+pub(crate) mod pack;
 pub mod scalar;
 
 use crate::{
@@ -253,23 +253,23 @@ pub fn check_inputs(plan: &Plan, inputs: &[&[f32]], rows: usize) -> Result<()> {
 }
 
 /// What the steps of a block of samples read.
-struct Reader<'a> {
-    plan: &'a Plan,
-    slots: &'a [Vec<f32>],
-    samples: usize,
+pub(crate) struct Reader<'a> {
+    pub plan: &'a Plan,
+    pub slots: &'a [Vec<f32>],
+    pub samples: usize,
 }
 
 impl Reader<'_> {
     /// The values of `width` a sample.
-    fn values(&self, source: Source, width: usize) -> &[f32] {
+    pub fn values(&self, source: Source, width: usize) -> &[f32] {
         match source {
             Source::Slot(slot) => &self.slots[slot][..self.samples * width],
             Source::Weights(weights) => self.plan.weights[weights].data(),
         }
     }
 
-    /// `units` are those of a dense layer to compute.
-    fn run(
+    /// Runs a step. `units` are those of a dense layer to compute.
+    pub fn run(
         &self,
         step: &Step,
         packed: Option<&Packed>,

@@ -111,7 +111,16 @@ fn layer(value: Value, file: &mut safetensors::File) -> Result<Layer> {
             fields.finish()?;
         }
     }
-    let kind = kind(&name, fields, file).map_err(|error| error.layer(&name))?;
+    let mut read = || {
+        let type_name = fields.string("type")?;
+        let mut weights = Weights(Vec::new());
+        for weight in fields.strings("weights")? {
+            let tensor = file.take(&format!("{name}/{weight}"))?;
+            weights.0.push((weight, tensor));
+        }
+        kind(&type_name, std::mem::take(&mut fields), weights)
+    };
+    let kind = read().map_err(|error| error.layer(&name))?;
     Ok(Layer { name, kind, trainable, penalties })
 }
 
@@ -148,7 +157,7 @@ fn slots(layers: &[Layer], file: &mut safetensors::File) -> Result<Vec<Slot>> {
 }
 
 /// A layer's weights, taken one by one.
-struct Weights(Vec<(String, Tensor)>);
+pub(crate) struct Weights(pub Vec<(String, Tensor)>);
 
 impl Weights {
     fn optional(&mut self, name: &str) -> Option<Tensor> {
@@ -161,14 +170,9 @@ impl Weights {
     }
 }
 
-fn kind(name: &str, mut fields: Object, file: &mut safetensors::File) -> Result<LayerKind> {
-    let type_name = fields.string("type")?;
-    let mut weights = Weights(Vec::new());
-    for weight in fields.strings("weights")? {
-        let tensor = file.take(&format!("{name}/{weight}"))?;
-        weights.0.push((weight, tensor));
-    }
-    let kind = match type_name.as_str() {
+/// A layer of its type, its other fields and its weights, all of which must be understood.
+pub(crate) fn kind(type_name: &str, mut fields: Object, mut weights: Weights) -> Result<LayerKind> {
+    let kind = match type_name {
         "InputLayer" => LayerKind::Input { shape: fields.sizes("shape")? },
         "Constant" => LayerKind::Constant { value: weights.take("value")? },
         "Dense" => LayerKind::Dense {

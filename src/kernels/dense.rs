@@ -17,7 +17,7 @@ use wide::f32x4;
 /// own, and 4 rows × 2 vectors are the fastest: 40 where the peak is 41.
 pub(crate) const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 2 };
 /// Rows of a tile of one panel, and panels of a tile of one row.
-const LANES: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 4 };
+pub(crate) const LANES: usize = if cfg!(target_feature = "relaxed-simd") { 3 } else { 4 };
 /// Units a panel.
 pub const PANEL: usize = 4 * VECTORS;
 /// Inputs that pass a panel at a time when there are several tiles: 98 KB of the panel, which stay in the second-level
@@ -329,7 +329,7 @@ fn is_relu(activation: Elementwise) -> bool {
 
 /// Writes as many of a panel's values as there is room for.
 #[inline(never)]
-fn store(sum: Row, out: &mut [f32]) {
+pub(crate) fn store(sum: Row, out: &mut [f32]) {
     if let Ok(out) = <&mut [f32; PANEL]>::try_from(&mut *out) {
         *out = bytemuck::cast(sum);
     } else {
@@ -340,7 +340,7 @@ fn store(sum: Row, out: &mut [f32]) {
 
 /// A panel's values, zeros where there are fewer.
 #[inline(never)]
-fn load(row: &[f32]) -> Row {
+pub(crate) fn load(row: &[f32]) -> Row {
     let mut values = [0.0; PANEL];
     values[..row.len()].copy_from_slice(row);
     bytemuck::cast(values)

@@ -7,7 +7,9 @@ mod apply;
 mod binary;
 mod bytes;
 mod dense;
+mod gradient;
 mod small;
+pub mod train;
 mod vector;
 
 pub use activation::{Activation, Elementwise, Rowwise};

@@ -147,7 +147,14 @@ impl Plan {
     pub fn compile(model: &Model) -> Result<Self> {
         let mut graph = lower::lower(model)?;
         fold::fold(&mut graph);
-        Ok(slots::assign(model, graph))
+        Ok(slots::assign(model, graph, true))
+    }
+
+    /// As [`compile`](Self::compile), but nothing is folded, for the weights to be the model's own, and every value stays
+    /// in its slot: training asks for them again.
+    #[cfg(feature = "train")]
+    pub(crate) fn for_training(model: &Model) -> Result<Self> {
+        Ok(slots::assign(model, lower::lower(model)?, false))
     }
 
     /// Whether small changes of the inputs are small changes of the outputs: no function jumps.

@@ -4,7 +4,8 @@
 use super::{Graph, Kernel, Operand, Operation, Plan, Source, Step};
 use crate::Model;
 
-pub(super) fn assign(model: &Model, mut graph: Graph) -> Plan {
+/// Without `reuse`, every value has a slot of its own.
+pub(super) fn assign(model: &Model, mut graph: Graph, reuse: bool) -> Plan {
     drop_unused(&mut graph);
     let mut slots = Slots { widths: vec![], readers: vec![], of_value: vec![0; graph.widths.len()] };
     let uses = graph.uses();
@@ -17,7 +18,8 @@ pub(super) fn assign(model: &Model, mut graph: Graph) -> Plan {
     for operation in &graph.operations {
         let output = match operation.extends {
             Some(value) => slots.of_value[value],
-            None => slots.free(),
+            None if reuse => slots.free(),
+            None => slots.add(),
         };
         slots.give(operation.output, output, graph.widths[operation.output], uses[operation.output]);
         operation.reads().for_each(|value| slots.readers[slots.of_value[value]] -= 1);

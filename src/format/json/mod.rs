@@ -190,6 +190,12 @@ impl Object {
         Some(self.0.remove(index).1)
     }
 
+    /// Adds a field.
+    #[cfg(feature = "train")]
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.push((name.to_string(), value));
+    }
+
     /// Whether the field is there.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(field, _)| field == name)
