@@ -6,15 +6,18 @@ import { chmodSync, cpSync, copyFileSync, readFileSync, readdirSync, rmSync, wri
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
 
-// The formats module, the GPU's and the pool stay files of their own: they are imported when they are needed.
+// The formats module, the GPU's, the training's and the pool stay files of their own: they are imported when they are needed.
 const entry = (name, options) =>
-  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './gpu.js', './pool.js'], ...options });
+  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './gpu.js', './train.js', './pool.js'], ...options });
 await Promise.all([
   entry('nearside', {}),
   entry('node', { platform: 'node' }),
   entry('gpu', { inject: ['www/package/microtask.ts'] }),
   entry('formats', { external: [] }),
   entry('pool', {}),
+  entry('train', {}),
+  entry('browser-trainer', {}),
+  entry('node-trainer', { platform: 'node' }),
   entry('browser-worker', {}),
   entry('node-worker', { platform: 'node' }),
   entry('cli/main', { external: ['../node.js'], platform: 'node' }),
@@ -24,8 +27,9 @@ chmodSync('pkg/cli/main.js', 0o755);
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
 // Nothing that is published refers to others.
-const PUBLIC = ['device', 'errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `${name}.d.ts`);
-for (const file of readdirSync('pkg/types')) if (!PUBLIC.includes(file)) rmSync(`pkg/types/${file}`);
+const PUBLIC = ['device', 'errors', 'input', 'layers', 'model', 'nearside', 'source', 'tensor', 'train', 'training'];
+const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
+for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
 
 writeFileSync(
   'pkg/package.json',
@@ -49,6 +53,8 @@ writeFileSync(
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
         './gpu.wasm': './gpu.wasm',
+        './train.wasm': './train.wasm',
+        './train-relaxed.wasm': './train-relaxed.wasm',
         './package.json': './package.json',
       },
     },

@@ -11,6 +11,7 @@ const DOWNLOADS = [
   { name: 'engine', files: ['engine.wasm', 'nearside.js'], budget: 100_000 },
   { name: 'engine-relaxed', files: ['engine-relaxed.wasm', 'nearside.js'], budget: 100_000 },
   { name: 'GPU', files: ['gpu.wasm', 'gpu.js'], budget: 65_000 },
+  { name: 'training', files: ['train.wasm', 'train.js', 'browser-trainer.js'], budget: 100_000 },
   { name: 'formats', files: ['formats.wasm', 'formats.js'], budget: 300_000 },
 ];
 
@@ -28,7 +29,7 @@ for (const { name, files, budget } of DOWNLOADS) {
 }
 
 console.log('\nCode by crate, raw; a generic function counts for the crate that wrote it');
-for (const name of ['engine', 'gpu', 'formats']) {
+for (const name of ['engine', 'gpu', 'train', 'formats']) {
   const crates = codeByCrate(readFileSync(`${named}/${name}_bg.wasm`));
   const all = crates.reduce((sum, [, bytes]) => sum + bytes, 0);
   const largest = crates.slice(0, 3).map(([crate, bytes]) => `${crate} ${kilobytes(bytes)}`);

@@ -7,6 +7,7 @@
 use crate::{
     Error, Result, Tensor,
     format::json::{Object, Value},
+    math::{cos, pow},
 };
 
 /// How a model is trained.
@@ -244,7 +245,7 @@ impl Schedule {
             Self::Exponential { initial, steps, rate, staircase } => {
                 let power = step / steps;
                 let power = if *staircase { power.floor() } else { power };
-                initial * rate.powf(power)
+                initial * pow(*rate, power)
             }
             Self::Cosine { initial, steps, alpha, warmup } => {
                 let (initial, steps, alpha) = (*initial, *steps, *alpha);
@@ -256,7 +257,7 @@ impl Schedule {
                     Some((largest, length)) => (*largest, step - length),
                     None => (initial, step),
                 };
-                let cosine = 0.5 * (1.0 + (std::f64::consts::PI * (done / steps).min(1.0)).cos());
+                let cosine = 0.5 * (1.0 + cos(std::f64::consts::PI * (done / steps).min(1.0)));
                 largest * ((1.0 - alpha) * cosine + alpha)
             }
             Self::Piecewise { boundaries, values } => {
@@ -718,21 +719,21 @@ fn positive(name: &str, value: f64) -> Result<f64> {
     if value > 0.0 && value.is_finite() {
         return Ok(value);
     }
-    Err(Error::value(format!("{name} is {value}; give a number above 0")))
+    Err(Error::value(format!("{name} is not a number above 0")))
 }
 
 fn non_negative(name: &str, value: f64) -> Result<f64> {
     if value >= 0.0 && value.is_finite() {
         return Ok(value);
     }
-    Err(Error::value(format!("{name} is {value}; give a number from 0")))
+    Err(Error::value(format!("{name} is not a number from 0")))
 }
 
 fn share(name: &str, value: f64) -> Result<f64> {
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }
-    Err(Error::value(format!("{name} is {value}; give a number from 0 to 1")))
+    Err(Error::value(format!("{name} is not a number from 0 to 1")))
 }
 
 fn finish(config: Object, class: &str) -> Result<()> {

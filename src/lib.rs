@@ -24,6 +24,7 @@ pub mod compile;
 mod error;
 pub mod format;
 pub mod layer;
+mod math;
 pub mod model;
 mod tensor;
 

@@ -87,7 +87,7 @@ fn gradients_are_kerass() {
     let mut worst: f32 = 0.0;
     for case in json("gradients") {
         let name = case["name"].as_str().unwrap();
-        
+
         let mut recorded = archive(&format!("gradients/{name}"));
         let mut model = model(&format!("gradients/{}", case["model"].as_str().unwrap()));
         let losses: Vec<Loss> = case["loss"].as_array().unwrap().iter().map(loss).collect();

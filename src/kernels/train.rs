@@ -27,8 +27,9 @@ impl PackedDense {
         [weights, bytemuck::cast_slice_mut(self.bias.as_flattened_mut())]
     }
 
-    /// Adds the gradients of `output = input · kernel + bias` for any number of rows: of the kernel and of the bias,
-    /// which lie as [`floats_mut`](Self::floats_mut) do, and of the input, each unless it is left out.
+    /// The gradients of `output = input · kernel + bias` for any number of rows: of the kernel and of the bias, which lie
+    /// as [`floats_mut`](Self::floats_mut) do, and of the input, each unless it is left out. That of the input is added to
+    /// what there is; the others are, too, unless they are the `first`.
     ///
     /// `dK = xᵀ · dy`, `db = Σ dy`, `dx = dy · Kᵀ`
     pub fn gradients(
@@ -38,6 +39,7 @@ impl PackedDense {
         kernel: Option<&mut [f32]>,
         bias: Option<&mut [f32]>,
         dx: Option<&mut [f32]>,
+        first: bool,
         scratch: &mut GradientScratch,
     ) {
         let rows = dy.len() / self.units.max(1);
@@ -54,7 +56,7 @@ impl PackedDense {
         if let Some(bias) = bias {
             let bias: &mut [[f32; 4 * VECTORS]] = bias.as_chunks_mut().0;
             for (bias, rows) in bias.iter_mut().zip(scratch.dy.chunks_exact(rows)) {
-                let start: Row = bytemuck::cast(*bias);
+                let start: Row = if first { [f32x4::ZERO; VECTORS] } else { bytemuck::cast(*bias) };
                 let sum = rows.iter().fold(start, |sum, row| std::array::from_fn(|i| sum[i] + row[i]));
                 *bias = bytemuck::cast(sum);
             }
@@ -62,11 +64,11 @@ impl PackedDense {
         if let Some(kernel) = kernel {
             let kernel: &mut [Row] = bytemuck::cast_slice_mut(kernel);
             let whole = self.inputs - self.inputs % LANES;
-            for first in (0..whole).step_by(LANES) {
-                self.outer::<LANES>(input, first, rows, kernel, scratch);
+            for at in (0..whole).step_by(LANES) {
+                self.outer::<LANES>(input, at, rows, kernel, first, scratch);
             }
-            for first in whole..self.inputs {
-                self.outer::<1>(input, first, rows, kernel, scratch);
+            for at in whole..self.inputs {
+                self.outer::<1>(input, at, rows, kernel, first, scratch);
             }
         }
         let (Some(dx), Weights::F32(weights)) = (dx, &self.weights) else { return };
@@ -94,21 +96,23 @@ impl PackedDense {
     fn outer<const INPUTS: usize>(
         &self,
         input: &[f32],
-        first: usize,
+        at: usize,
         rows: usize,
         kernel: &mut [Row],
+        first: bool,
         scratch: &mut GradientScratch,
     ) {
         // Side by side, because all panels read them: in the input they are a row apart.
         scratch.x.clear();
         scratch.x.extend(input.chunks_exact(self.inputs).map(|row| {
             let mut x = [0.0; LANES];
-            x[..INPUTS].copy_from_slice(&row[first..first + INPUTS]);
+            x[..INPUTS].copy_from_slice(&row[at..at + INPUTS]);
             x
         }));
         for (panel, dy) in scratch.dy.chunks_exact(rows).enumerate() {
-            let places = &mut kernel[panel * self.inputs + first..][..INPUTS];
-            let mut sums: [Row; INPUTS] = std::array::from_fn(|i| places[i]);
+            let places = &mut kernel[panel * self.inputs + at..][..INPUTS];
+            let mut sums: [Row; INPUTS] =
+                std::array::from_fn(|i| if first { [f32x4::ZERO; VECTORS] } else { places[i] });
             for (x, dy) in scratch.x.iter().zip(dy) {
                 for (sum, x) in sums.iter_mut().zip(x) {
                     let x = f32x4::splat(*x);

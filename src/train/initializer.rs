@@ -110,6 +110,15 @@ fn weights(
         _ => vec![],
     };
     let (mut weights, mut penalties) = (vec![], vec![]);
+    if class == "Normalization" {
+        for weight in ["mean", "variance"] {
+            let list = fields.list(weight)?;
+            let values: Option<Vec<f32>> =
+                list.iter().map(|value| value.as_f64().map(|value| value as f32)).collect();
+            let values = values.ok_or_else(|| Error::value(format!("{weight} is not a list of numbers")))?;
+            weights.push((weight.to_string(), Tensor::new(vec![values.len()], values)?));
+        }
+    }
     for (weight, shape, default) in wanted {
         let initializer = fields.take_optional(&format!("{weight}_initializer"));
         let initializer = initializer.filter(|value| *value != Value::Null).unwrap_or(Value::from(default));
@@ -140,9 +149,7 @@ fn penalty(weight: &str, value: Value) -> Result<Option<Penalty>> {
     let (l1, l2) = (factor(&mut fields, "l1")?, factor(&mut fields, "l2")?);
     fields.finish()?;
     if [l1, l2].iter().any(|factor| !(*factor >= 0.0 && factor.is_finite())) {
-        return Err(Error::value(format!(
-            "{weight}_regularizer: l1 is {l1} and l2 {l2}; give numbers from 0"
-        )));
+        return Err(Error::value(format!("{weight}_regularizer: l1 or l2 is not a number from 0")));
     }
     Ok(Some(Penalty { weight: weight.to_string(), l1, l2 }))
 }

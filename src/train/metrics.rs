@@ -296,7 +296,7 @@ impl Metric {
                     let p = if *from_logits { 1.0 / (1.0 + (-p).exp()) } else { p };
                     // Thresholds lie evenly; the prediction is above all up to this one.
                     let bucket = (p * (*thresholds - 1) as f32).ceil() - 1.0;
-                    let bucket = bucket.clamp(0.0, (*thresholds - 1) as f32) as usize;
+                    let bucket = bucket.max(0.0).min((*thresholds - 1) as f32) as usize;
                     many[2 * bucket] += weight * f64::from(y);
                     many[2 * bucket + 1] += weight * (1.0 - f64::from(y));
                 }

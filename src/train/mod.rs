@@ -42,6 +42,8 @@ pub struct Trainer {
     activity: Vec<[f32; 2]>,
     random: Random,
     iterations: u64,
+    /// The sum of the losses, each times its samples, and of how many samples.
+    sums: [f64; 2],
     /// Samples × values of each output.
     targets: Vec<Vec<f32>>,
     sample_weights: Vec<f32>,
@@ -111,6 +113,7 @@ impl Trainer {
             outputs,
             activity,
             random: Random::new(seed),
+            sums: [0.0; 2],
             sample_weights: vec![],
         };
         trainer.restore()?;
@@ -253,6 +256,7 @@ impl Trainer {
         let rate = self.learning_rate() as f32;
         optimizer::apply(&mut self.network, &self.compiled.optimizer, rate, self.iterations);
         self.iterations += 1;
+        self.gather(loss, samples);
         Ok(loss)
     }
 
@@ -266,8 +270,9 @@ impl Trainer {
             return Err(self.blame(samples));
         }
         self.network.backward(samples, training);
+        self.penalise_weights();
         let finite = |parameter: &network::Parameter| {
-            !parameter.updated || sum_of_squares(&parameter.gradient).is_finite()
+            !parameter.updated || !parameter.suspect || sum_of_squares(&parameter.gradient).is_finite()
         };
         if let Some(parameter) = self.network.parameters.iter().find(|parameter| !finite(parameter)) {
             let name = &self.model.layers[parameter.layer].name;
@@ -319,14 +324,21 @@ impl Trainer {
     pub fn evaluate(&mut self, samples: usize) -> Result<f64> {
         self.check(samples)?;
         self.network.forward(samples, None);
-        Ok(self.losses(samples, false) + self.penalties(samples, false))
+        let loss = self.losses(samples, false) + self.penalties(samples, false);
+        self.gather(loss, samples);
+        Ok(loss)
+    }
+
+    fn gather(&mut self, loss: f64, samples: usize) {
+        self.sums[0] += loss * samples as f64;
+        self.sums[1] += samples as f64;
     }
 
     /// What the metrics have gathered, by name; the mean loss first.
     pub fn results(&self) -> Vec<(String, Value)> {
         let several = self.outputs.len() > 1;
         let mean = |output: &Output| output.sums[0] / output.sums[1].max(1.0);
-        let total = self.outputs.iter().map(|output| output.weight * mean(output)).sum::<f64>();
+        let total = self.sums[0] / self.sums[1].max(1.0);
         let mut results = vec![("loss".to_string(), Value::from(total))];
         for (index, output) in self.outputs.iter().enumerate() {
             let name = self.output_name(index);
@@ -343,6 +355,7 @@ impl Trainer {
 
     /// Forgets what the metrics have gathered.
     pub fn reset(&mut self) {
+        self.sums = [0.0; 2];
         for output in &mut self.outputs {
             output.sums = [0.0; 2];
             output.metrics.iter_mut().for_each(Metric::reset);
@@ -448,11 +461,16 @@ impl Trainer {
             let labels = &self.targets[index][..samples * output.target_width];
             let wrong = |label: f32| !(label >= 0.0 && label < classes as f32 && label.trunc() == label);
             if let Some(at) = labels.iter().position(|&label| wrong(label)) {
+                let (sample, most) = (at / output.target_width, classes - 1);
+                let label = labels[at];
+                // Whole numbers only: how floats are written is a tenth of the module.
+                let told = if label.trunc() == label {
+                    format!("label {}", label as i64)
+                } else {
+                    "the label".into()
+                };
                 let message = format!(
-                    "label {} of sample {} is no whole number from 0 to {}: the output has {classes} classes",
-                    labels[at],
-                    at / output.target_width,
-                    classes - 1
+                    "{told} of sample {sample} is no whole number from 0 to {most}: the output has {classes} classes"
                 );
                 return Err(Error::value(message).tensor(self.output_name(index)));
             }
@@ -492,7 +510,21 @@ impl Trainer {
         total
     }
 
-    /// What weights and values add to the loss.
+    /// Adds the gradients of what weights add to the loss.
+    fn penalise_weights(&mut self) {
+        for index in 0..self.network.parameters.len() {
+            let parameter = &mut self.network.parameters[index];
+            let [l1, l2] = parameter.penalty;
+            if parameter.penalty == [0.0; 2] || !parameter.updated {
+                continue;
+            }
+            let mut gradient = std::mem::take(&mut parameter.gradient);
+            penalise(&mut gradient, self.network.values_of(index), l1, l2);
+            self.network.parameters[index].gradient = gradient;
+        }
+    }
+
+    /// What weights and values add to the loss; the gradients of the latter are added where they are wanted.
     fn penalties(&mut self, samples: usize, gradients: bool) -> f64 {
         let size = |values: &[f32], [l1, l2]: [f32; 2]| {
             let absolute = if l1 == 0.0 { 0.0 } else { values.iter().map(|w| f64::from(w.abs())).sum() };
@@ -501,17 +533,12 @@ impl Trainer {
         };
         let mut total = 0.0;
         for index in 0..self.network.parameters.len() {
-            let penalty @ [l1, l2] = self.network.parameters[index].penalty;
-            if penalty == [0.0; 2] || !self.network.parameters[index].updated {
+            let parameter = &self.network.parameters[index];
+            let penalty = parameter.penalty;
+            if penalty == [0.0; 2] || !parameter.updated {
                 continue;
             }
-            let mut gradient = std::mem::take(&mut self.network.parameters[index].gradient);
-            let values = self.network.values_of(index);
-            total += size(values, penalty);
-            if gradients {
-                penalise(&mut gradient, values, l1, l2);
-            }
-            self.network.parameters[index].gradient = gradient;
+            total += size(self.network.values_of(index), penalty);
         }
         let own = self.outputs.len();
         for (port, penalty) in self.network.plan.outputs[own..].iter().zip(&self.activity) {

@@ -10,7 +10,10 @@ use crate::{
     cpu::{Reader, pack::pack},
     tensor::zeroed,
 };
-use nearside_kernels::{Dtype, PackedDense, Scratch, train::GradientScratch};
+use nearside_kernels::{
+    Dtype, PackedDense, Scratch,
+    train::{GradientScratch, sum_of_squares},
+};
 
 /// A model's values and gradients for a batch of samples.
 pub(super) struct Network {
@@ -47,6 +50,10 @@ pub(super) struct Parameter {
     pub penalty: [f32; 2],
     /// In the order of its values, if anything needs it.
     pub gradient: Vec<f32>,
+    /// Whether the gradient holds nothing of the present batch yet: what is to be there takes its place.
+    fresh: bool,
+    /// Whether it may hold values that are not finite.
+    pub suspect: bool,
     /// What the optimizer remembers.
     pub slots: Vec<Vec<f32>>,
 }
@@ -110,6 +117,8 @@ impl Network {
                 updated: layer.trainable && !origin.weight.starts_with("moving"),
                 penalty: penalty.map_or([0.0; 2], |penalty| [penalty.l1, penalty.l2]),
                 gradient: vec![],
+                fresh: true,
+                suspect: false,
                 slots: vec![],
             });
         }
@@ -383,7 +392,13 @@ impl Network {
             let length = (samples * self.plan.slots[slot]).min(gradient.len());
             gradient[..length].fill(0.0);
         }
-        self.parameters.iter_mut().for_each(|parameter| parameter.gradient.fill(0.0));
+        for parameter in &mut self.parameters {
+            parameter.fresh = !matches!(parameter.place, Place::Weights(_));
+            parameter.suspect = !parameter.fresh;
+            if !parameter.fresh {
+                parameter.gradient.fill(0.0);
+            }
+        }
     }
 
     /// Runs the plan's derivatives backwards, as the values were computed, from the gradients of outputs that were added to those of their slots.
@@ -463,6 +478,11 @@ impl Network {
         };
         let (kernel, bias) = (parameter(Some(kernel)), parameter(bias));
         let (mut of_kernel, mut of_bias) = (take(kernel), take(bias));
+        let first = [kernel, bias].into_iter().flatten().all(|parameter| self.parameters[parameter].fresh);
+        // No sum of products is larger than this.
+        let size = |values: &[f32]| sum_of_squares(values).sqrt();
+        let finite =
+            size(input) * size(dy) < f64::from(f32::MAX) && size(dy) * dy.len() as f64 <= f64::from(f32::MAX);
         let wanted = |gradient| Some(gradient).filter(|gradient: &&mut Vec<f32>| !gradient.is_empty());
         dense.gradients(
             input,
@@ -470,11 +490,15 @@ impl Network {
             wanted(&mut of_kernel).map(Vec::as_mut_slice),
             wanted(&mut of_bias).map(Vec::as_mut_slice),
             dx,
+            first,
             &mut self.gradient_scratch,
         );
         for (parameter, gradient) in [(kernel, of_kernel), (bias, of_bias)] {
             if let Some(parameter) = parameter {
-                self.parameters[parameter].gradient = gradient;
+                let parameter = &mut self.parameters[parameter];
+                parameter.gradient = gradient;
+                parameter.fresh = false;
+                parameter.suspect |= !finite;
             }
         }
         self.gradients[slot] = of_input;

@@ -2,7 +2,10 @@
 //! updated.
 
 use super::network::Network;
-use crate::compile::{Clip, Optimizer, Rule};
+use crate::{
+    compile::{Clip, Optimizer, Rule},
+    math::pow,
+};
 use nearside_kernels::train::{adagrad, adam, rmsprop, scale, sgd, sum_of_squares};
 
 /// Sets up what the optimizer remembers of each weight.
@@ -53,7 +56,7 @@ fn cut(gradient: &mut [f32], clip: Option<Clip>, global: f64) {
         None => {}
         Some(Clip::Value(most)) => {
             let most = most as f32;
-            gradient.iter_mut().for_each(|value| *value = value.clamp(-most, most));
+            gradient.iter_mut().for_each(|value| *value = value.max(-most).min(most));
         }
         Some(Clip::Norm(most)) => {
             let norm = sum_of_squares(gradient).sqrt();
@@ -77,7 +80,7 @@ fn update(rule: Rule, weights: &mut [f32], gradient: &[f32], slots: &mut [Vec<f3
         }
         (Rule::Adam { beta_1, beta_2, epsilon, .. }, [mean, square, rest @ ..]) => {
             let t = (step + 1) as f64;
-            let rate = f64::from(rate) * (1.0 - beta_2.powf(t)).sqrt() / (1.0 - beta_1.powf(t));
+            let rate = f64::from(rate) * (1.0 - pow(beta_2, t)).sqrt() / (1.0 - pow(beta_1, t));
             let beta = [(1.0 - beta_1) as f32, (1.0 - beta_2) as f32];
             let largest = rest.first_mut().map(Vec::as_mut_slice);
             adam(weights, gradient, [mean, square], largest, rate as f32, beta, epsilon as f32);

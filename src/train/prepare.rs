@@ -40,7 +40,7 @@ impl Filling {
     /// the place of the latter, and mean and variance stay (Klambauer et al. 2017).
     pub fn alpha(rate: f32) -> [f32; 3] {
         const LIMIT: f32 = -1.673_263_2 * 1.050_701;
-        let scale = ((1.0 - rate) * (1.0 + rate * LIMIT * LIMIT)).powf(-0.5);
+        let scale = ((1.0 - rate) * (1.0 + rate * LIMIT * LIMIT)).sqrt().recip();
         let offset = -scale * LIMIT * rate;
         [scale, offset, scale * LIMIT + offset]
     }

@@ -24,13 +24,20 @@ impl Random {
         values.iter_mut().for_each(|value| *value = low + (high - low) * self.0.f32());
     }
 
-    /// Normal numbers, by the transformation of Box & Muller 1958.
+    /// Normal numbers, by the polar method (Marsaglia & Bray 1964).
     pub fn normal(&mut self, values: &mut [f32], mean: f32, stddev: f32) {
         for pair in values.chunks_mut(2) {
-            let radius = (-2.0 * (1.0 - self.0.f64()).ln()).sqrt();
-            let (sin, cos) = (std::f64::consts::TAU * self.0.f64()).sin_cos();
-            for (value, part) in pair.iter_mut().zip([cos, sin]) {
-                *value = (f64::from(mean) + f64::from(stddev) * radius * part) as f32;
+            // A point of the unit disc.
+            let (point, square) = loop {
+                let point = [0; 2].map(|_| 2.0 * self.0.f64() - 1.0);
+                let square = point[0] * point[0] + point[1] * point[1];
+                if square > 0.0 && square < 1.0 {
+                    break (point, square);
+                }
+            };
+            let factor = (-2.0 * square.ln() / square).sqrt();
+            for (value, part) in pair.iter_mut().zip(point) {
+                *value = (f64::from(mean) + f64::from(stddev) * factor * part) as f32;
             }
         }
     }

@@ -2,12 +2,14 @@
 
 #[cfg(feature = "engine")]
 mod engine;
-#[cfg(any(feature = "engine", feature = "formats"))]
+#[cfg(any(feature = "engine", feature = "formats", feature = "train"))]
 mod files;
 #[cfg(feature = "formats")]
 mod formats;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "train")]
+mod train;
 
 use crate::{Context, Error, format::json::Value};
 use wasm_bindgen::prelude::*;

@@ -3,18 +3,22 @@ import * as engine from '../generated/engine.js';
 import { allocate } from './allocate.js';
 import { NearsideError, type PlainError, isPlainError } from './errors.js';
 import type { Host, OnGpu, Original } from './gpu.js';
+import { columnsOf } from './input.js';
 import { platform } from './platform.js';
 import type { ThreadedModel } from './threads.js';
+import type { Host as TrainingHost } from './train.js';
 
 export type { Cpu, Engine } from '../generated/engine.js';
 
 type Formats = typeof import('./formats.js');
 type GpuPart = typeof import('./gpu.js');
+type TrainingPart = typeof import('./train.js');
 type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer> }) => Promise<unknown>;
 
 let started: Promise<void> | undefined;
 let imported: Promise<Formats> | undefined;
 let gpuImported: Promise<GpuPart> | undefined;
+let trainingImported: Promise<TrainingPart> | undefined;
 /** The sessions of the engine's present instance: those of an earlier one point into memory that is gone. */
 let sessions = new WeakSet<engine.Engine>();
 
@@ -29,9 +33,14 @@ export function startEngine(): Promise<void> {
 // prettier-ignore
 const RELAXED = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11);
 
-/** The engine's build for this browser: relaxed SIMD has the multiplication and addition in one that processors have. */
+/** Relaxed SIMD has the multiplication and addition in one that processors have. */
+function hasRelaxed(): boolean {
+  return WebAssembly.validate(RELAXED);
+}
+
+/** The engine's build for this browser. */
 function readEngine(): Promise<Module> {
-  if (WebAssembly.validate(RELAXED)) return readModule('engine-relaxed.wasm', new URL('./engine-relaxed.wasm', import.meta.url));
+  if (hasRelaxed()) return readModule('engine-relaxed.wasm', new URL('./engine-relaxed.wasm', import.meta.url));
   return readModule('engine.wasm', new URL('./engine.wasm', import.meta.url));
 }
 
@@ -123,6 +132,35 @@ export function startGpu(): void {
 export async function openOnGpu(original: Original): Promise<OnGpu> {
   const { OnGpu } = await importGpu();
   return OnGpu.open(host, original);
+}
+
+/** What the training's part of the package uses of this one. */
+const trainingHost: TrainingHost = {
+  start: () => platform.startTrainer(),
+  module: () => (trainingModule ??= readTrainingModule()),
+  columns: columnsOf,
+  error: (kind, message, context) => new NearsideError(kind, message, context),
+  toError,
+};
+let trainingModule: Promise<WebAssembly.Module> | undefined;
+
+async function readTrainingModule(): Promise<WebAssembly.Module> {
+  const { source, url, hint } = await (hasRelaxed()
+    ? readModule('train-relaxed.wasm', new URL('./train-relaxed.wasm', import.meta.url))
+    : readModule('train.wasm', new URL('./train.wasm', import.meta.url)));
+  try {
+    return await (source instanceof Response ? WebAssembly.compileStreaming(source) : WebAssembly.compile(source));
+  } catch (cause) {
+    trainingModule = undefined; // so that the next training tries again
+    throw new NearsideError('network', `${url} is not a WebAssembly module (${String(cause)}); ${hint}`, { url: url.href }, { cause });
+  }
+}
+
+/** Calls the training's part of the package, which is fetched by the first call. */
+export async function withTraining<T>(act: (part: TrainingPart, host: TrainingHost) => Promise<T>): Promise<T> {
+  trainingImported ??= importPart(() => import('./train.js'), 'train.js');
+  trainingImported.catch(() => (trainingImported = undefined)); // so that the next call tries again
+  return act(await trainingImported, trainingHost);
 }
 
 async function importFormats(): Promise<Formats> {

@@ -11,6 +11,7 @@ export { default } from '../generated/formats.js';
 export interface ConvertOptions extends FetchOptions {
   format?: string;
   config?: string | object;
+  compile?: boolean;
 }
 
 type OnProgress = NonNullable<FetchOptions['onProgress']>;
@@ -30,7 +31,7 @@ export async function convert(file: SourceFile | null, source: ModelSource, opti
   const given: Named[] = file ? [['', file.bytes]] : await readAll(source as object, options);
   const attempt = (files: Named[]) =>
     call(
-      () => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format),
+      () => toContainer(files.map(([name]) => name), files.map(([, bytes]) => bytes), config, options.format, options.compile),
       'format',
       'the file is damaged in a way that stopped the reader',
     );

@@ -19,9 +19,30 @@ export type InputValues =
 /** The model's input, or for a model with several, each by its name. */
 export type ModelInput = InputValues | { [inputName: string]: InputValues };
 
+/** @internal Rows of so many values. */
+export interface Column {
+  values: Exclude<InputValues, NestedArray[] | Tensor>;
+  width: number;
+}
+
+/** @internal As `toArrays`, but of typed arrays those themselves. */
+export function columnsOf(x: ModelInput, specs: TensorSpec[]): Column[] {
+  const widths = specs.map(({ shape }) => shape.reduce<number>((product, axis) => product * (axis ?? 1), 1));
+  const keep = (values: InputValues, spec: TensorSpec) => (isNumbers(values) ? values : toFloat32(values, spec));
+  return each(x, specs, keep).map((values, i) => ({ values, width: widths[i]! }));
+}
+
+function isNumbers(values: unknown): values is Column['values'] {
+  return ArrayBuffer.isView(values) && !(values instanceof DataView || values instanceof BigInt64Array || values instanceof BigUint64Array);
+}
+
 /** @internal One flat array for each of the model's inputs, in the model's order. */
 export function toArrays(x: ModelInput, inputs: TensorSpec[]): Float32Array[] {
-  if (isValues(x)) return [toFloat32(x, inputs[0]!)];
+  return each(x, inputs, toFloat32);
+}
+
+function each<T>(x: ModelInput, inputs: TensorSpec[], convert: (values: InputValues, input: TensorSpec) => T): T[] {
+  if (isValues(x)) return [convert(x, inputs[0]!)];
   if (typeof x !== 'object' || x === null) {
     throw new NearsideError('value', `the input is ${describe(x)}; give an array of numbers`);
   }
@@ -33,7 +54,7 @@ export function toArrays(x: ModelInput, inputs: TensorSpec[]): Float32Array[] {
   return inputs.map((input) => {
     const values = x[input.name];
     if (values === undefined) throw refusal('value', input, 'it is missing');
-    return toFloat32(values, input);
+    return convert(values, input);
   });
 }
 

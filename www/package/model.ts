@@ -1,10 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { DeviceReport, StepProfile } from './device.js';
-import { type Engine, assertLive, guard, saveAs } from './engine.js';
+import { type Engine, assertLive, guard, open, saveAs, startEngine, withTraining } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import { type ModelInput, toArrays } from './input.js';
 import { type EngineInfo, type Port, Runner, width } from './runner.js';
 import { Tensor } from './tensor.js';
+import type { BatchSource, EvaluateOptions, FitOptions, History, Trainee } from './train.js';
+import type { Logs } from './training/requests.js';
 
 /** An input or output of a model. */
 export interface TensorSpec {
@@ -50,8 +52,31 @@ export interface SaveOptions {
 export type ModelOutput = Tensor | { [outputName: string]: Tensor };
 
 const OPTIONS = ['batchSize', 'signal', 'device'];
+// prettier-ignore
+const FIT_OPTIONS = ['loss', 'lossWeights', 'optimizer', 'metrics', 'epochs', 'batchSize', 'shuffle', 'seed', 'validationSplit', 'validationData', 'classWeight', 'sampleWeight', 'callbacks', 'signal'];
 
-/** A model ready to predict. Made by `load`. */
+/** @internal A model that has no weights yet. */
+export interface NewModel {
+  name: string;
+  inputs: TensorSpec[];
+  outputs: TensorSpec[];
+  layers: LayerInfo[];
+  parameterCount: number;
+  /** For the training module. */
+  spec: object;
+  seed: number;
+}
+
+/** @internal A model's engine, and where it is from. */
+export interface Opened {
+  engine: Engine;
+  format: ModelFormat;
+  threads: number | undefined;
+  /** With what the model was compiled with, if that was asked for. */
+  container?: Uint8Array | undefined;
+}
+
+/** A model. Made by `load`, or new by `sequential` and `model`. */
 export class Model {
   readonly name: string;
   readonly inputs: TensorSpec[];
@@ -61,11 +86,26 @@ export class Model {
   readonly parameterCount: number;
   /** Format of the file it came from. */
   readonly format: ModelFormat;
-  #runner: Runner;
+  #runner: Runner | undefined;
+  /** Until there is a runner. */
+  #new: NewModel | undefined;
+  #opening: Promise<Runner> | undefined;
+  /** With what the optimizer remembers, where the model was trained or is to be. */
+  #container: Uint8Array | undefined;
+  #fitting = false;
+  #disposed = false;
+  #threads: number | undefined;
   #listeners = new Set<(report: DeviceReport) => void>();
 
-  /** @internal Use `load`. */
-  constructor(engine: Engine, format: ModelFormat, threads: number | undefined) {
+  /** @internal Use `load`, `sequential` or `model`. */
+  constructor(from: Opened | NewModel) {
+    if ('spec' in from) {
+      ({ name: this.name, inputs: this.inputs, outputs: this.outputs, layers: this.layers, parameterCount: this.parameterCount } = from);
+      this.format = 'safetensors';
+      this.#new = from;
+      return;
+    }
+    const { engine, format, threads, container } = from;
     assertLive(engine);
     const info = guard(() => engine.info()) as EngineInfo;
     const whole = (shape: number[]) => (info.batched ? [null, ...shape] : shape);
@@ -78,7 +118,52 @@ export class Model {
     this.layers = info.layers.map((layer) => ({ ...layer, outputShape: whole(layer.outputShape) }));
     this.parameterCount = info.parameterCount;
     this.format = format;
-    this.#runner = new Runner(engine, info, threads, (report) => this.#listeners.forEach((listener) => listener(report)));
+    this.#threads = threads;
+    this.#container = container;
+    this.#runner = this.#run(engine, info);
+  }
+
+  #run(engine: Engine, info: EngineInfo): Runner {
+    return new Runner(engine, info, this.#threads, (report) => this.#listeners.forEach((listener) => listener(report)));
+  }
+
+  /** The runner, of a new model once it has its first weights. */
+  #ready(): Runner | Promise<Runner> {
+    if (this.#runner) return this.#runner;
+    this.#assertNotDisposed();
+    this.#opening ??= this.#open(this.#new!);
+    this.#opening.catch(() => (this.#opening = undefined)); // so that the next call tries again
+    return this.#opening;
+  }
+
+  async #open({ spec, seed }: NewModel): Promise<Runner> {
+    const [, container] = await Promise.all([startEngine(), withTraining((part, host) => part.build(host, spec, seed))]);
+    this.#assertNotDisposed();
+    this.#replace(container);
+    await this.#runner!.choose('auto');
+    return this.#runner!;
+  }
+
+  /** Takes weights in the place of those that there are. */
+  #replace(container: Uint8Array): void {
+    const engine = open(container, undefined, () => undefined);
+    const before = this.#runner;
+    this.#runner = this.#run(engine, guard(() => engine.info()) as EngineInfo);
+    if (before) {
+      this.#runner.take(before.mode);
+      before.dispose();
+    }
+  }
+
+  #assertNotDisposed(): void {
+    if (this.#disposed) throw new NearsideError('disposed', `the model '${this.name}' was disposed of; load it again`);
+  }
+
+  /** What answers at once. */
+  #now(): Runner {
+    if (this.#runner) return this.#runner;
+    this.#assertNotDisposed();
+    throw new NearsideError('value', 'the model is new and has no weights yet: await a fit, a predict or a save first');
   }
 
   /**
@@ -86,7 +171,7 @@ export class Model {
    * when threads start.
    */
   get device(): DeviceReport {
-    return this.#runner.report;
+    return this.#runner?.report ?? { kind: 'cpu', reason: 'the model is new: nothing was computed yet', simd: 'none', threads: 1 };
   }
 
   /**
@@ -104,12 +189,15 @@ export class Model {
     throwIfAborted(options.signal);
     const { device } = options;
     assertDevice(device);
+    // A loaded model is not waited for.
+    if (!this.#runner) await this.#ready();
+    const runner = this.#now();
     const arrays = this.#arrays(x);
     const batches = this.#batches(arrays, options.batchSize);
     const answers: Float32Array[][] = [];
     for (const batch of batches) {
       throwIfAborted(options.signal);
-      answers.push(await this.#runner.predict(batch, device));
+      answers.push(await runner.predict(batch, device));
     }
     return this.#tensors(concatenate(answers)) as Output;
   }
@@ -117,7 +205,7 @@ export class Model {
   /** `predict` on the CPU, at once. */
   predictSync<Output extends ModelOutput = Tensor>(x: ModelInput): Output {
     const arrays = this.#arrays(x);
-    return this.#tensors(this.#runner.predictSync(arrays)) as Output;
+    return this.#tensors(this.#now().predictSync(arrays)) as Output;
   }
 
   /**
@@ -127,7 +215,7 @@ export class Model {
   async profile(x: ModelInput, options: { device?: 'cpu' | 'gpu' } = {}): Promise<StepProfile[]> {
     assertKnown(options, ['device']);
     assertDevice(options.device);
-    return this.#runner.profile(this.#arrays(x), options.device ?? this.device.kind);
+    return (await this.#ready()).profile(this.#arrays(x), options.device ?? this.device.kind);
   }
 
   /**
@@ -136,7 +224,7 @@ export class Model {
    * @throws `device` where there is no GPU.
    */
   async calibrate(x: ModelInput): Promise<DeviceReport> {
-    return this.#runner.calibrate(this.#arrays(x));
+    return (await this.#ready()).calibrate(this.#arrays(x));
   }
 
   /**
@@ -144,13 +232,14 @@ export class Model {
    * once for an adapter: the browser's cache remembers it.
    */
   async tune(): Promise<void> {
-    this.#runner.assertLive();
-    await this.#runner.tune();
+    const runner = await this.#ready();
+    runner.assertLive();
+    await runner.tune();
   }
 
   /** A table of the layers, and one of the steps they were compiled to, for people. */
   summary(): string {
-    return this.#runner.summary();
+    return this.#now().summary();
   }
 
   /**
@@ -162,8 +251,64 @@ export class Model {
   async save(format: 'h5' | 'keras' | 'onnx' | 'safetensors', options: SaveOptions = {}): Promise<Uint8Array> {
     assertKnown(options, ['dtype']);
     const { dtype = 'f32' } = options;
-    const container = this.#runner.save();
-    return format === 'safetensors' && dtype === 'f32' ? container : saveAs(container, format, dtype);
+    const container = await this.#file();
+    return format === 'safetensors' && dtype === 'f32' ? container.slice() : saveAs(container, format, dtype);
+  }
+
+  /** The model as a container, with what its optimizer remembers. */
+  async #file(): Promise<Uint8Array> {
+    const runner = await this.#ready();
+    runner.assertLive();
+    return this.#container ?? runner.save();
+  }
+
+  /**
+   * Trains the model: `epochs` passes over the samples in batches, each followed by an update of the weights. It runs in a
+   * worker, and the page stays free. Where it fails or is aborted, what was learnt until then stays.
+   *
+   * @param x Samples × features; or, for what does not fit the memory, an iterable of batches `{ x, y, sampleWeight? }`, or
+   * a function that gives one for each epoch.
+   * @param y Samples × outputs, or for sparse losses the index of each sample's class.
+   * @returns For each log, its value behind each epoch.
+   * @throws `value` for labels outside their range, and where the loss or a gradient is not finite, naming the layer;
+   * `shape`, `aborted`, `unsupported`, `memory`, `disposed`.
+   */
+  async fit(x: ModelInput | BatchSource, y?: ModelInput | null, options: FitOptions = {}): Promise<History> {
+    assertKnown(options, FIT_OPTIONS);
+    throwIfAborted(options.signal);
+    if (this.#fitting) throw new NearsideError('value', 'the model is being trained; wait for the fit before');
+    this.#fitting = true;
+    try {
+      await this.#ready();
+      return await withTraining((part, host) => part.fit(host, this.#trainee(), x, y ?? undefined, options));
+    } finally {
+      this.#fitting = false;
+    }
+  }
+
+  /**
+   * The loss and the metrics of samples. What is not given is as the model was trained with.
+   * @throws As `fit`.
+   */
+  async evaluate(x: ModelInput, y: ModelInput, options: EvaluateOptions = {}): Promise<Logs> {
+    assertKnown(options, ['loss', 'metrics', 'batchSize', 'sampleWeight', 'signal']);
+    throwIfAborted(options.signal);
+    await this.#ready();
+    return withTraining((part, host) => part.evaluate(host, this.#trainee(), x, y, options));
+  }
+
+  #trainee(): Trainee {
+    return {
+      inputs: this.inputs,
+      outputs: this.outputs,
+      container: () => this.#file(),
+      replace: (container) => {
+        this.#assertNotDisposed();
+        this.#container = container;
+        this.#replace(container);
+      },
+      saveAs: async (container, format) => (format === 'safetensors' ? container : saveAs(container, format, 'f32')),
+    };
   }
 
   /** Calls `listener` with the new report whenever the device changes. @returns A function that stops it. */
@@ -175,7 +320,9 @@ export class Model {
 
   /** Frees the model's memory. A prediction in flight is still answered, unless batches of it are left to begin. */
   dispose(): void {
-    this.#runner.dispose();
+    this.#disposed = true;
+    this.#container = undefined;
+    this.#runner?.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -184,16 +331,16 @@ export class Model {
 
   /** @internal */
   choose(device: 'auto' | 'cpu' | 'gpu'): Promise<void> {
-    return this.#runner.choose(device);
+    return this.#now().choose(device);
   }
 
   /** @internal */
   startThreads(): Promise<void> {
-    return this.#runner.startThreads();
+    return this.#now().startThreads();
   }
 
   #arrays(x: ModelInput): Float32Array[] {
-    this.#runner.assertLive();
+    this.#now().assertLive();
     return toArrays(x, this.inputs);
   }
 

@@ -19,6 +19,12 @@ export type { InputValues, ModelInput } from './input.js';
 export type { LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
+export * from './layers.js';
+export { earlyStopping, modelCheckpoint, reduceLROnPlateau, type Callback, type Monitor, type Training } from './training/callbacks.js';
+export type { BatchSource, EvaluateOptions, FitOptions, History } from './train.js';
+export type { Batch, ClassWeight } from './training/batches.js';
+export type { Choice, Compilation, Named } from './training/compilation.js';
+export type { Logs } from './training/requests.js';
 
 /** How a model is loaded. */
 export interface LoadOptions extends FetchOptions {
@@ -49,9 +55,15 @@ export interface LoadOptions extends FetchOptions {
    * single predictions of large models faster, too. 1 for none.
    */
   threads?: number;
+  /**
+   * Whether to read what the model was compiled with, too: its loss, its optimizer and what that remembers, which takes up
+   * to twice the weights' memory. `fit` without a loss goes on with it, and `save` writes it again. Only `.h5` and
+   * `.keras` files of Keras and nearside's own have it.
+   */
+  compile?: boolean;
 }
 
-const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config', 'dtype', 'threads'];
+const OPTIONS = ['device', 'onProgress', 'signal', 'integrity', 'requestInit', 'format', 'config', 'dtype', 'threads', 'compile'];
 
 /**
  * Loads a model from the file exactly as the training script saved it: Keras's `.keras` and `.h5`, ONNX, TensorFlow.js's
@@ -74,10 +86,10 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   throwIfAborted(options.signal);
   const own = isContainer(file, options);
   const [format, container] = own ? (['safetensors', file.bytes] as const) : await convert(file, source, options, readFile);
-  const engine = open(container, options.dtype, () => (own && file.lent) || free(container));
+  const engine = open(container, options.dtype, () => (own && file.lent) || options.compile || free(container));
   let model: Model | undefined;
   try {
-    model = new Model(engine, format as ModelFormat, options.threads);
+    model = new Model({ engine, format: format as ModelFormat, threads: options.threads, ...(options.compile && { container }) });
     if (device !== 'cpu') await model.choose(device);
     throwIfAborted(options.signal);
     if (options.threads !== undefined) await model.startThreads();

@@ -3,13 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { NearsideError } from './errors.js';
-import { platform } from './platform.js';
-import type { Reply } from './worker.js';
+import { type Port, platform } from './platform.js';
 
 platform.readModule = async (url) => (url.protocol === 'file:' ? readFile(url) : fetch(url));
 
-platform.startWorker = () => {
-  const worker = new Worker(new URL('./node-worker.js', import.meta.url));
+platform.startWorker = () => port(new URL('./node-worker.js', import.meta.url));
+platform.startTrainer = () => port(new URL('./node-trainer.js', import.meta.url));
+
+function port<Request, Reply>(file: URL): Port<Request, Reply> {
+  const worker = new Worker(file);
   let waiting = 0;
   const wait = (change: 1 | -1) => ((waiting += change) ? worker.ref() : worker.unref()); // idle, it does not keep Node alive
   return {
@@ -26,7 +28,7 @@ platform.startWorker = () => {
     },
     terminate: () => void worker.terminate(),
   };
-};
+}
 
 platform.readFile = async (source) => {
   const text = String(source);

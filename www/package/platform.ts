@@ -1,4 +1,12 @@
-import type { Port } from './pool.js';
+import type { Reply as TrainingReply, Request as TrainingRequest } from './training/requests.js';
+import type { Reply, Request } from './worker.js';
+
+/** A worker, as browsers and Node have it. */
+export interface Port<Request, Reply> {
+  post(request: Request, transfer: Transferable[]): void;
+  listen(onReply: (reply: Reply) => void, onFailure: (cause: unknown) => void): void;
+  terminate(): void;
+}
 
 /** What differs between a browser and Node; the entry point for Node fills it in. */
 export interface Platform {
@@ -7,20 +15,25 @@ export interface Platform {
   /** A WebAssembly module of this package. */
   readModule: (url: URL) => Promise<Response | Uint8Array<ArrayBuffer>>;
   /** A worker of the pool. */
-  startWorker: () => Port;
+  startWorker: () => Port<Request, Reply>;
+  /** A worker that trains. */
+  startTrainer: () => Port<TrainingRequest, TrainingReply>;
 }
 
 export const platform: Platform = {
   readModule: (url) => fetch(url),
-  startWorker: () => {
-    const worker = new Worker(new URL('./browser-worker.js', import.meta.url), { type: 'module', name: 'nearside' });
-    return {
-      post: (request, transfer) => worker.postMessage(request, transfer),
-      listen: (onReply, onFailure) => {
-        worker.onmessage = ({ data }) => onReply(data);
-        worker.onerror = (event) => onFailure(event.message ?? 'browser-worker.js could not be started');
-      },
-      terminate: () => worker.terminate(),
-    };
-  },
+  // Each address is written out for bundlers to find it.
+  startWorker: () => port(new Worker(new URL('./browser-worker.js', import.meta.url), { type: 'module', name: 'nearside' }), 'browser-worker.js'),
+  startTrainer: () => port(new Worker(new URL('./browser-trainer.js', import.meta.url), { type: 'module', name: 'nearside-train' }), 'browser-trainer.js'),
 };
+
+function port<Request, Reply>(worker: Worker, file: string): Port<Request, Reply> {
+  return {
+    post: (request, transfer) => worker.postMessage(request, transfer),
+    listen: (onReply, onFailure) => {
+      worker.onmessage = ({ data }) => onReply(data);
+      worker.onerror = (event) => onFailure(event.message ?? `${file} could not be started`);
+    },
+    terminate: () => worker.terminate(),
+  };
+}

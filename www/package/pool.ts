@@ -8,22 +8,16 @@
 import type { Widths } from './compute.js';
 import type { PlainError } from './errors.js';
 import { partSize } from './parts.js';
+import type { Port } from './platform.js';
 import { few, type ThreadedModel, type Threads, sharesMemory } from './threads.js';
 import type { Reply, Request } from './worker.js';
 
 /** What the pool uses of the page's package, of which it has no copy. */
 export interface Host {
-  start: () => Port;
+  start: () => Port<Request, Reply>;
   module: WebAssembly.Module;
   allocate: (length: number) => Float32Array<ArrayBuffer>;
   toError: (error: PlainError) => Error;
-}
-
-/** A worker, as browsers and Node have it. */
-export interface Port {
-  post(request: Request, transfer: Transferable[]): void;
-  listen(onReply: (reply: Reply) => void, onFailure: (cause: unknown) => void): void;
-  terminate(): void;
 }
 
 /** Parts of a batch for each worker: it computes one while the page copies the next, and those that are faster take more. */
@@ -37,7 +31,7 @@ export class WorkersLost extends Error {}
 class Worker {
   /** Arrays that came back, to be written again: fresh memory costs more than the copy. */
   readonly spare: Float32Array<ArrayBuffer>[] = [];
-  #port: Port;
+  #port: Port<Request, Reply>;
   #lost: Error | undefined;
   #waiting: { resolve: (answer: Float32Array[]) => void; reject: (cause: unknown) => void }[] = [];
 

@@ -79,6 +79,17 @@ export class Runner {
     return this.#report;
   }
 
+  get mode(): 'auto' | 'cpu' | 'gpu' {
+    return this.#mode;
+  }
+
+  /** Takes the device of a model whose weights this one has in their place: what it measured counts no more. */
+  take(mode: 'auto' | 'cpu' | 'gpu'): void {
+    if (mode === 'gpu') this.#tell({ kind: 'gpu', reason: 'asked for by name' });
+    if (mode === 'auto') this.#tell({ reason: waits() });
+    this.#mode = mode;
+  }
+
   /** Sets the device that answers where none is named. */
   async choose(device: 'auto' | 'cpu' | 'gpu'): Promise<void> {
     if (device === 'gpu') this.#tell({ kind: 'gpu', reason: 'asked for by name', adapter: (await this.#onGpu()).adapter });

@@ -1,0 +1,8 @@
+/** The worker that trains, in a browser. */
+import type { Request } from './training/requests.js';
+import { answer, buffers } from './training/trainer.js';
+
+globalThis.onmessage = ({ data }: MessageEvent<Request>) => {
+  const reply = answer(data);
+  globalThis.postMessage(reply, { transfer: buffers(reply) });
+};

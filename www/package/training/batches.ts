@@ -1,0 +1,96 @@
+/** Samples on their way to the worker: which rows make a batch, copied where they can be given away. */
+import type { Column, InputValues, ModelInput } from '../input.js';
+import type { TensorSpec } from '../model.js';
+import type { Batches } from './requests.js';
+import type { Host } from './session.js';
+
+/** Samples with their targets, and a weight for each where there are any. */
+export interface Samples {
+  count: number;
+  inputs: Column[];
+  targets: Column[];
+  weights: Column | undefined;
+}
+
+/** One batch of an iterator. */
+export interface Batch {
+  x: ModelInput;
+  y: ModelInput;
+  sampleWeight?: InputValues;
+}
+
+/** Weights by class: of a label, or of the place of the 1. A class that is not named weighs 1. */
+export type ClassWeight = Record<number, number>;
+
+/** @throws `shape` where inputs, targets and weights are not of as many samples. */
+export function samplesOf(host: Host, specs: { inputs: TensorSpec[]; targets: TensorSpec[] }, { x, y, sampleWeight }: Batch, classWeight: ClassWeight | undefined): Samples {
+  const inputs = host.columns(x, specs.inputs);
+  const targets = host.columns(y, specs.targets);
+  const count = rows(inputs[0]!);
+  if (count === 0) throw host.error('shape', 'there are no samples: the dataset is empty');
+  const check = (column: Column, name: string) => {
+    if (rows(column) === count) return;
+    const message = `${column.values.length} values given for ${count} samples, ${count * column.width} needed`;
+    throw host.error('shape', `tensor '${name}': ${message}`, { tensor: name });
+  };
+  inputs.forEach((column, i) => check(column, specs.inputs[i]!.name));
+  targets.forEach((column, i) => check(column, specs.targets[i]!.name));
+  const weights = weightsOf(host, sampleWeight, targets, count, classWeight);
+  if (weights) check(weights, 'sampleWeight');
+  return { count, inputs, targets, weights };
+}
+
+function rows({ values, width }: Column): number {
+  return values.length / width;
+}
+
+function weightsOf(host: Host, given: InputValues | undefined, targets: Column[], count: number, classWeight: ClassWeight | undefined): Column | undefined {
+  const own = given === undefined ? undefined : host.columns(given, [{ name: 'sampleWeight', shape: [null], dtype: 'float32' }])[0]!;
+  if (!classWeight) return own;
+  const { values, width } = targets[0]!;
+  const classOf = (row: number) => {
+    if (width === 1) return Math.round(values[row]!);
+    const target = Array.from(values.subarray(row * width, (row + 1) * width));
+    return target.indexOf(Math.max(...target));
+  };
+  const weight = (row: number) => (classWeight[classOf(row)] ?? 1) * (own?.values[row] ?? 1);
+  return { values: Float32Array.from({ length: count }, (_, row) => weight(row)), width: 1 };
+}
+
+/** The last share of the samples apart. */
+export function split(samples: Samples, share: number): [Samples, Samples] {
+  const at = Math.floor(samples.count * (1 - share));
+  const part = (from: number, to: number): Samples => {
+    const cut = ({ values, width }: Column): Column => ({ values: values.subarray(from * width, to * width), width });
+    const { inputs, targets, weights } = samples;
+    return { count: to - from, inputs: inputs.map(cut), targets: targets.map(cut), weights: weights && cut(weights) };
+  };
+  return [part(0, at), part(at, samples.count)];
+}
+
+/** Batches of the samples from one to before another, in that order of rows if one is given. */
+export function batches(act: Batches['act'], samples: Samples, batchSize: number, from: number, to: number, order: Uint32Array | undefined): Batches {
+  const end = Math.min(to, samples.count);
+  const sizes = Array.from({ length: Math.ceil((end - from) / batchSize) }, (_, i) => Math.min(batchSize, end - from - i * batchSize));
+  const copy = (column: Column) => gather(column, from, end, order);
+  const { inputs, targets, weights } = samples;
+  return { act, sizes, inputs: inputs.map(copy), targets: targets.map(copy), weights: weights && copy(weights) };
+}
+
+/** Rows shorter than this are copied value by value: a view of each costs more. */
+const SHORT = 32;
+
+function gather({ values, width }: Column, from: number, to: number, order: Uint32Array | undefined): Float32Array<ArrayBuffer> {
+  const copy = new Float32Array((to - from) * width);
+  if (!order) {
+    copy.set(values.subarray(from * width, to * width));
+    return copy;
+  }
+  for (let row = from; row < to; row++) {
+    const start = order[row]! * width;
+    const at = (row - from) * width;
+    if (width >= SHORT) copy.set(values.subarray(start, start + width), at);
+    else for (let i = 0; i < width; i++) copy[at + i] = values[start + i]!;
+  }
+  return copy;
+}

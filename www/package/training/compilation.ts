@@ -1,0 +1,60 @@
+/** Losses, optimizers and metrics as callers name them, in the form of Keras's JSON. */
+import type { TensorSpec } from '../model.js';
+import type { Host } from './session.js';
+
+/** A class of Keras's with its options. Functions such as `adam` make it. */
+export interface Named {
+  class_name: string;
+  config: Record<string, unknown>;
+}
+
+/** By Keras's name, as `'adam'` or `'sparse_categorical_crossentropy'`, or with options. */
+export type Choice = string | Named;
+
+/** How a model is trained. */
+export interface Compilation {
+  /**
+   * What is made small: for a model with several outputs a list, or by their names. Without a loss and an optimizer a model
+   * goes on as it was trained before, with what its optimizer remembers.
+   */
+  loss?: Choice | Choice[] | Record<string, Choice>;
+  /** A factor for each output's loss. */
+  lossWeights?: number[] | Record<string, number>;
+  /** How the weights are changed; as in Keras `'rmsprop'` unless given. */
+  optimizer?: Choice;
+  /** What is told besides the loss: a list, or lists by the names of outputs. */
+  metrics?: Choice[] | Record<string, Choice[]>;
+}
+
+/** What the worker is told; nothing where the model goes on as before. */
+export function compiledOf(host: Host, { loss, lossWeights, optimizer, metrics }: Compilation, outputs: TensorSpec[]): string | undefined {
+  if (loss === undefined) {
+    if (optimizer === undefined && metrics === undefined && lossWeights === undefined) return undefined;
+    throw host.error('value', "the option 'loss' is missing");
+  }
+  return JSON.stringify({
+    optimizer: optimizer ?? 'rmsprop',
+    losses: forOutputs(host, 'loss', loss, outputs, undefined),
+    loss_weights: forOutputs(host, 'lossWeights', lossWeights ?? outputs.map(() => 1), outputs, 1),
+    metrics: Array.isArray(metrics) ? outputs.map(() => metrics) : forOutputs(host, 'metrics', metrics ?? {}, outputs, []),
+  });
+}
+
+/** One for each output: of a single value, of a list, or by name. */
+function forOutputs(host: Host, option: string, given: unknown, outputs: TensorSpec[], otherwise: unknown): unknown[] {
+  if (Array.isArray(given)) {
+    if (given.length === outputs.length) return given;
+    throw host.error('value', `${given.length} values given as '${option}', the model has ${outputs.length} outputs`);
+  }
+  if (typeof given !== 'object' || given === null || 'class_name' in given) return outputs.map(() => given);
+  const named = given as Record<string, unknown>;
+  const unknown = Object.keys(named).find((name) => !outputs.some((output) => output.name === name));
+  if (unknown !== undefined) {
+    throw host.error('value', `the model has no output '${unknown}'; it has ${outputs.map(({ name }) => name).join(', ')}`);
+  }
+  return outputs.map(({ name }) => {
+    const own = Object.hasOwn(named, name) ? named[name] : otherwise;
+    if (own === undefined) throw host.error('value', `the output '${name}' has no ${option}`);
+    return own;
+  });
+}

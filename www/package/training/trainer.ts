@@ -1,0 +1,77 @@
+/** The worker's side of a training: the module, and the model in it. */
+import { Training, build, initSync, wasmMemory } from '../../generated/train.js';
+import { isPlainError } from '../errors.js';
+import type { Answer, Batches, Logs, Reply, Request } from './requests.js';
+
+let model: Training | undefined;
+let widths: { targets: number[] } = { targets: [] };
+
+/** Answers one request. */
+export function answer(request: Request): Reply {
+  try {
+    return { answer: act(request) };
+  } catch (thrown) {
+    if (!isPlainError(thrown)) return { fault: String(thrown) };
+    return { error: { kind: thrown.kind, message: thrown.message, context: thrown.context } };
+  }
+}
+
+/** What a reply gives away. */
+export function buffers(reply: Reply): ArrayBuffer[] {
+  const container = 'answer' in reply ? reply.answer.container : undefined;
+  return container ? [container.buffer as ArrayBuffer] : [];
+}
+
+function act(request: Request): Answer {
+  switch (request.act) {
+    case 'start':
+      initSync({ module: request.module });
+      return {};
+    case 'build':
+      return { container: build(request.layers, request.seed) };
+    case 'open': {
+      model = new Training(request.container, request.compiled, request.seed);
+      widths = { targets: Array.from(model.targetWidths()) };
+      return { targetWidths: widths.targets, learningRate: model.learningRate() };
+    }
+    case 'shuffle':
+      return { order: model!.shuffle(request.count) };
+    case 'results':
+      return { results: model!.takeResults() as Logs, learningRate: model!.learningRate() };
+    case 'setLearningRate':
+      model!.setLearningRate(request.rate);
+      return {};
+    case 'save':
+      return { container: model!.save() };
+    default:
+      return run(model!, request);
+  }
+}
+
+/** Trains or evaluates batch by batch, up to the first that fails. */
+function run(model: Training, { act, sizes, inputs, targets, weights }: Batches): Answer {
+  const start = performance.now();
+  const losses: number[] = [];
+  const arrays = [...inputs, ...targets, ...(weights ? [weights] : [])];
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const each = arrays.map((array) => array.length / total);
+  let done = 0;
+  try {
+    for (const size of sizes) {
+      const addresses = model.reserve(size);
+      const memory = (wasmMemory() as WebAssembly.Memory).buffer;
+      arrays.forEach((array, i) => {
+        const part = array.subarray(done * each[i]!, (done + size) * each[i]!);
+        new Float32Array(memory, addresses[i], part.length).set(part);
+      });
+      if (!weights) new Float32Array(memory, addresses[addresses.length - 1], size).fill(1);
+      losses.push(act === 'train' ? model.step(size) : model.evaluate(size));
+      done += size;
+    }
+  } catch (thrown) {
+    if (!isPlainError(thrown)) throw thrown;
+    const { kind, message, context } = thrown;
+    return { losses, failure: { kind, message, context }, time: performance.now() - start };
+  }
+  return { losses, time: performance.now() - start };
+}
