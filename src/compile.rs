@@ -210,7 +210,7 @@ impl Rule {
     /// What is remembered of each weight, in Keras's order.
     pub fn slots(self) -> &'static [&'static str] {
         match self {
-            Self::Sgd { momentum, .. } if momentum == 0.0 => &[],
+            Self::Sgd { momentum: 0.0, .. } => &[],
             Self::Sgd { .. } => &["momentum"],
             Self::Adam { amsgrad: false, .. } => &["momentum", "velocity"],
             Self::Adam { amsgrad: true, .. } => &["momentum", "velocity", "velocity_hat"],

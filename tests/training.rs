@@ -342,7 +342,9 @@ fn training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped() {
         let mut whole = small(optimizer, "");
         let losses: Vec<f64> = (0..20).map(|_| step(&mut whole)).collect();
         let mut first = small(optimizer, "");
-        (0..10).for_each(|_| drop(step(&mut first)));
+        for _ in 0..10 {
+            step(&mut first);
+        }
         let file = format::container::write(&first.model().unwrap()).unwrap();
         let mut second = Trainer::new(format::container::read(&file).unwrap(), 1).unwrap();
         let rest: Vec<f64> = (0..10).map(|_| step(&mut second)).collect();

@@ -13,6 +13,9 @@ const BUNDLES = {
   tfjs: `export * from '@tensorflow/tfjs-core';
     export { loadLayersModel } from '@tensorflow/tfjs-layers';
     export { getThreadsCount, setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';`,
+  'tfjs-train': `export { env, oneHot, setBackend, tensor1d, tensor2d } from '@tensorflow/tfjs-core';
+    export { layers, sequential } from '@tensorflow/tfjs-layers';
+    export { setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';`,
   'tfjs-webgpu': `import '@tensorflow/tfjs-backend-webgpu';
     export { getBackend, setBackend, tensor2d } from '@tensorflow/tfjs-core';
     export { loadLayersModel } from '@tensorflow/tfjs-layers';`,
@@ -57,7 +60,7 @@ async function writeModel(site, name, load) {
   return model;
 }
 
-async function bundlePeers(site, peers) {
+export async function bundlePeers(site, peers) {
   const entryPoints = peers.map((name) => {
     writeFileSync(`${site}/${name}.entry.js`, BUNDLES[name]);
     return { in: `${site}/${name}.entry.js`, out: name };

@@ -24,6 +24,27 @@ pub fn read_files(files: &Files, config: Option<&str>) -> Result<Model> {
 /// # Errors
 /// As [`read_files`]; `Format` for a model of another format, `Value` for a format that is none.
 pub fn read_as<'a>(files: &Files<'a>, config: Option<&'a str>, format: Option<&str>) -> Result<Model> {
+    read_with(files, &Options { config, format, compiled: false })
+}
+
+/// What there is to say about a model's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The architecture of weights that come without one, as in [`read_files`].
+    pub config: Option<&'a str>,
+    /// The format that they have to be of, as in [`read_as`].
+    pub format: Option<&'a str>,
+    /// Whether to read what the model was compiled with, and what its optimizer remembers, which is twice as much as
+    /// there are weights: of Keras's files. A container is read with all that it holds.
+    pub compiled: bool,
+}
+
+/// [`read_files`] with options.
+///
+/// # Errors
+/// As [`read_as`]; `Unsupported` for a model that was compiled with what nearside does not have, if that is asked for.
+pub fn read_with<'a>(files: &Files<'a>, options: &Options<'a>) -> Result<Model> {
+    let &Options { config, format, compiled } = options;
     if let Some(name) = format
         && !["h5", "keras", "onnx", "safetensors", "tfjs"].contains(&name)
     {
@@ -43,11 +64,14 @@ pub fn read_as<'a>(files: &Files<'a>, config: Option<&'a str>, format: Option<&s
     match parts.content {
         Content::Container => no_config(config).and_then(|()| container::read(bytes)),
         Content::Safetensors => torch::read(bytes, or_beside(config)?),
-        Content::Hdf5 => keras::read_h5_with(bytes, |complete| match complete {
-            true => no_config(config).map(|()| None),
-            false => or_beside(config),
-        }),
-        Content::Archive => no_config(config).and_then(|()| keras::read_archive(bytes)),
+        Content::Hdf5 => {
+            let architecture = |complete| match complete {
+                true => no_config(config).map(|()| None),
+                false => or_beside(config),
+            };
+            keras::read_h5_with(bytes, architecture, compiled)
+        }
+        Content::Archive => no_config(config).and_then(|()| keras::read_archive_with(bytes, compiled)),
         Content::Onnx => no_config(config).and_then(|()| read_onnx(files, main, &parts.names)),
         Content::Tfjs(model) => {
             no_config(config).and_then(|()| model.read(|name| companion(files, main, name)))

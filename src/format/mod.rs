@@ -7,7 +7,8 @@ mod crc32;
 mod detect;
 #[cfg(feature = "formats")]
 mod files;
-pub(crate) mod json;
+#[doc(hidden)]
+pub mod json;
 #[cfg(feature = "formats")]
 pub mod keras;
 #[cfg(feature = "formats")]
@@ -27,7 +28,7 @@ pub mod torch;
 mod write;
 
 #[cfg(feature = "formats")]
-pub use files::{companions, format_of, read_as, read_files};
+pub use files::{Options, companions, format_of, read_as, read_files, read_with};
 
 use crate::{Error, Model, Result};
 #[cfg(feature = "formats")]

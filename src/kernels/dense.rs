@@ -298,7 +298,7 @@ impl Block<'_> {
 
 /// Adds the products of each of the rows with each of the panels. A row has as many values as there are rows of weights.
 #[inline(always)]
-fn products<const ROWS: usize, const PANELS: usize>(
+pub(crate) fn products<const ROWS: usize, const PANELS: usize>(
     x: [&[f32]; ROWS],
     weights: [&[Row]; PANELS],
     sums: &mut [[Row; PANELS]; ROWS],

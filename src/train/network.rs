@@ -12,7 +12,7 @@ use crate::{
 };
 use nearside_kernels::{
     Dtype, PackedDense, Scratch,
-    train::{GradientScratch, sum_of_squares},
+    train::{GradientScratch, Wanted, sum_of_squares},
 };
 
 /// A model's values and gradients for a batch of samples.
@@ -484,15 +484,13 @@ impl Network {
         let finite =
             size(input) * size(dy) < f64::from(f32::MAX) && size(dy) * dy.len() as f64 <= f64::from(f32::MAX);
         let wanted = |gradient| Some(gradient).filter(|gradient: &&mut Vec<f32>| !gradient.is_empty());
-        dense.gradients(
-            input,
-            dy,
-            wanted(&mut of_kernel).map(Vec::as_mut_slice),
-            wanted(&mut of_bias).map(Vec::as_mut_slice),
+        let wanted = Wanted {
+            kernel: wanted(&mut of_kernel).map(Vec::as_mut_slice),
+            bias: wanted(&mut of_bias).map(Vec::as_mut_slice),
             dx,
             first,
-            &mut self.gradient_scratch,
-        );
+        };
+        dense.gradients(input, dy, wanted, &mut self.gradient_scratch);
         for (parameter, gradient) in [(kernel, of_kernel), (bias, of_bias)] {
             if let Some(parameter) = parameter {
                 let parameter = &mut self.parameters[parameter];

@@ -64,11 +64,8 @@ fn cut(gradient: &mut [f32], clip: Option<Clip>, global: f64) {
                 scale(gradient, (most / norm) as f32);
             }
         }
-        Some(Clip::GlobalNorm(_)) => {
-            if global < 1.0 {
-                scale(gradient, global as f32);
-            }
-        }
+        Some(Clip::GlobalNorm(_)) if global < 1.0 => scale(gradient, global as f32),
+        Some(Clip::GlobalNorm(_)) => {}
     }
 }
 
@@ -93,8 +90,7 @@ fn update(rule: Rule, weights: &mut [f32], gradient: &[f32], slots: &mut [Vec<f3
                 _ => (None, None),
             };
             let last = last.map(|last| (last.as_mut_slice(), momentum as f32));
-            let rho = [rho as f32, (1.0 - rho) as f32];
-            rmsprop(weights, gradient, square, last, mean.map(Vec::as_mut_slice), rate, rho, epsilon as f32);
+            rmsprop(weights, gradient, square, last, mean.map(Vec::as_mut_slice), rate, [rho, epsilon]);
         }
         (Rule::Adagrad { epsilon, .. }, [squares, ..]) => {
             adagrad(weights, gradient, squares, rate, epsilon as f32)

@@ -9,6 +9,7 @@ import base64, json, os, re, subprocess, sys, tempfile, warnings
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", TF_ENABLE_ONEDNN_OPTS="0")
 import keras, numpy as np, onnx, onnxruntime, tf_keras
 from safetensors import safe_open
+from resume import judge
 from sources import all_sources
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,6 +37,7 @@ def main():
                 raise AssertionError(f"{case.folder}: {tool.__name__}") from error
     print(f"{len(cases)} models: " + ", ".join(f"{count} files by {tool}" for tool, count in counts.items() if count))
     assert all(counts[tool] for tool in ("origin", "keras", "keras2", "onnx", "safetensors")), counts
+    print(f"{judge(f'{SAVED}/../compiled')} files of compiled models by Keras")
 
 
 class Case:

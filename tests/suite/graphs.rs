@@ -32,7 +32,7 @@ fn join(kind: LayerKind, operands: Vec<LayerKind>) -> Model {
     layers.push(Layer::new("join", kind));
     let mut nodes: Vec<_> = (0..count).map(|layer| Node { layer, inputs: vec![] }).collect();
     nodes.push(Node { layer: count, inputs: (0..count).collect() });
-    Model { name: "join".into(), layers, nodes, outputs: vec![count], batched: true }
+    Model { name: "join".into(), layers, nodes, outputs: vec![count], batched: true, compiled: None }
 }
 
 fn of_shape(shape: &[usize]) -> LayerKind {

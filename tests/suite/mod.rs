@@ -278,7 +278,7 @@ pub fn graph(random: &mut Random) -> Model {
         node(4, &[4]),
         node(4, &[2]),
     ];
-    Model { name: "graph".into(), layers, nodes, outputs: vec![6, 3, 5, 3, 1], batched: true }
+    Model { name: "graph".into(), layers, nodes, outputs: vec![6, 3, 5, 3, 1], batched: true, compiled: None }
 }
 
 pub async fn graphs_of_several_inputs_and_outputs(backend: &Backend) {

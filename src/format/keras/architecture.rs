@@ -4,11 +4,12 @@
 use super::{
     KerasVersion, build,
     fields::Fields,
-    layer::{self, Content},
+    layer::{self, Content, Entry},
     network::Network,
+    place::Place,
 };
 use crate::format::{json::Value, table::Table};
-use crate::{Error, Model, Result, Tensor};
+use crate::{Error, Model, Result, Tensor, layer::Penalty};
 
 /// A model that lacks its weights.
 #[derive(Debug, PartialEq)]
@@ -27,6 +28,10 @@ pub(in crate::format) struct LayerWeights {
     pub(in crate::format) path: Vec<String>,
     /// Keras's names: `kernel`, `bias` … in the order in which Keras lists the layer's weights.
     pub(in crate::format) names: Vec<&'static str>,
+    /// Whether training changes them: neither the layer nor a model that it is nested in is frozen.
+    pub(super) trainable: bool,
+    /// What they add to the loss, by the names above.
+    pub(super) penalties: Vec<Penalty>,
 }
 
 impl LayerWeights {
@@ -34,6 +39,16 @@ impl LayerWeights {
     pub(in crate::format) fn name(&self) -> String {
         self.path.join("/")
     }
+
+    /// The names of what training changes.
+    pub(super) fn trained(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.names.iter().copied().filter(|name| self.trainable && is_learnt(name))
+    }
+}
+
+/// Whether a weight is learnt by gradient descent, in a layer that is trained.
+pub(super) fn is_learnt(name: &str) -> bool {
+    !matches!(name, "moving_mean" | "moving_variance" | "mean" | "variance" | "count")
 }
 
 /// Gives a layer's weights: as many as there are shapes, in order, of just those shapes. There may be more names than
@@ -61,9 +76,10 @@ pub(in crate::format) fn read(config: &str, version: Option<KerasVersion>) -> Re
     }
     let mut network = Network::read(&class, value, version)?;
     check_shared(&network, &mut Table::default())?;
-    let mut layers = Vec::new();
-    number(&mut network, &mut Vec::new(), &mut Table::default(), &mut layers);
-    Ok(Architecture { network, version, layers })
+    let mut numbering = Numbering::default();
+    let trainable = network.trainable;
+    numbering.number(&mut network, trainable);
+    Ok(Architecture { network, version, layers: numbering.layers })
 }
 
 /// The class, the configuration and the version of Keras, where it tells.
@@ -121,29 +137,50 @@ fn check_shared<'a>(network: &'a Network, seen: &mut Table<&'a Content>) -> Resu
 }
 
 /// Numbers the layers. Those that are listed in several models get one number.
-fn number(
-    network: &mut Network,
-    path: &mut Vec<String>,
-    shared: &mut Table<usize>,
-    layers: &mut Vec<LayerWeights>,
-) {
-    for entry in &mut network.entries {
-        path.push(entry.name.clone());
-        match &mut entry.content {
-            Content::Model(inner) => number(inner, path, shared, layers),
-            Content::Layer(spec, index) => {
-                let next = layers.len();
-                let first = entry.shared.as_ref().and_then(|id| shared.get(id)).copied();
-                *index = first.unwrap_or(next);
-                if *index == next {
-                    layers.push(LayerWeights { index: next, path: path.clone(), names: spec.weight_names() });
-                    if let Some(id) = &entry.shared {
-                        shared.insert(id.clone(), next);
-                    }
+#[derive(Default)]
+struct Numbering {
+    path: Vec<String>,
+    shared: Table<usize>,
+    layers: Vec<LayerWeights>,
+}
+
+impl Numbering {
+    /// Those of a model, which is trained or not.
+    fn number(&mut self, network: &mut Network, trainable: bool) {
+        for Entry { name, trainable: own, shared, penalties, content, .. } in &mut network.entries {
+            self.path.push(name.clone());
+            let trainable = trainable && *own;
+            match content {
+                Content::Model(inner) => self.number(inner, trainable),
+                Content::Layer(spec, index) => {
+                    let penalties = std::mem::take(penalties);
+                    *index = self.layer(spec.weight_names(), shared.as_ref(), trainable, penalties);
                 }
             }
+            self.path.pop();
         }
-        path.pop();
+    }
+
+    fn layer(
+        &mut self,
+        names: Vec<&'static str>,
+        shared: Option<&String>,
+        trainable: bool,
+        penalties: Vec<Penalty>,
+    ) -> usize {
+        let index = self.layers.len();
+        if let Some(&first) = shared.and_then(|id| self.shared.get(id))
+            && let Some(layer) = self.layers.get_mut(first)
+        {
+            // To freeze a model is to freeze its layers, wherever else they are.
+            layer.trainable &= trainable;
+            return first;
+        }
+        self.layers.push(LayerWeights { index, path: self.path.clone(), names, trainable, penalties });
+        if let Some(id) = shared {
+            self.shared.insert(id.clone(), index);
+        }
+        index
     }
 }
 
@@ -158,6 +195,14 @@ impl Architecture {
     /// # Errors
     /// Those of `weights`, with the layer's name; `Shape` for layers that do not fit together.
     pub(in crate::format) fn build(&self, weights: &mut WeightSource) -> Result<Model> {
+        Ok(build::model(self, weights)?.0)
+    }
+
+    /// [`build`](Self::build), and for each layer what has become of its weights.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub(super) fn build_traced(&self, weights: &mut WeightSource) -> Result<(Model, Vec<Vec<Place>>)> {
         build::model(self, weights)
     }
 }

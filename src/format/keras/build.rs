@@ -4,10 +4,12 @@
 use super::{
     architecture::{Architecture, LayerWeights, WeightSource},
     compose::{Composer, Source, Wire, check_shape},
+    given,
     graph::{self, Call},
-    layer::{Content, Entry},
+    layer::Content,
     network::Network,
     operation,
+    place::{self, Place},
     spec::{Masking, Spec, Weights, Wrapping},
 };
 use crate::{Error, Layer, LayerKind, Model, Node, Result, format::names::Names};
@@ -27,6 +29,8 @@ struct Builder<'a, 'b> {
     weights: &'a mut WeightSource<'b>,
     /// What has become of each layer.
     made: Vec<Vec<Expansion>>,
+    /// What has become of its weights.
+    places: Vec<Vec<Place>>,
     names: Names,
     layers: Vec<Layer>,
     nodes: Vec<Node>,
@@ -52,7 +56,11 @@ struct Outcome {
     wraps: bool,
 }
 
-pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> Result<Model> {
+/// The model, and for each listed layer where its weights are.
+pub(super) fn model(
+    architecture: &Architecture,
+    weights: &mut WeightSource,
+) -> Result<(Model, Vec<Vec<Place>>)> {
     let listed = architecture.layers();
     let mut names = Names::default();
     for layer in listed {
@@ -67,6 +75,7 @@ pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> 
         listed,
         weights,
         made: listed.iter().map(|_| Vec::new()).collect(),
+        places: listed.iter().map(|_| Vec::new()).collect(),
         names,
         layers: Vec::new(),
         nodes: Vec::new(),
@@ -86,7 +95,7 @@ pub(super) fn model(architecture: &Architecture, weights: &mut WeightSource) -> 
         compiled: None,
     };
     model.shapes()?;
-    Ok(model)
+    Ok((model, builder.places))
 }
 
 impl Builder<'_, '_> {
@@ -96,7 +105,8 @@ impl Builder<'_, '_> {
         for call in network.calls.iter().take(network.inputs) {
             let entry = network.entries.get(call.layer);
             let entry = entry.ok_or_else(|| Error::format("an input that is not there"))?;
-            let kind = LayerKind::Input { shape: known_shape(entry).map_err(|e| e.layer(&entry.name))? };
+            let kind =
+                LayerKind::Input { shape: given::known_shape(entry).map_err(|e| e.layer(&entry.name))? };
             let shape = kind.output_shape(&[]).and_then(|shape| check_shape(&shape).map(|()| shape));
             let shape = shape.map_err(|error| error.layer(&entry.name))?;
             self.layers.push(Layer::new(&entry.name, kind));
@@ -140,18 +150,8 @@ impl Builder<'_, '_> {
     /// What a model is given for an input, of the shape that it declares.
     fn given(&self, declared: Option<&[Option<usize>]>, node: Option<usize>) -> Result<Vec<usize>> {
         let node = node.ok_or_else(|| Error::format("an input that nothing is given for"))?;
-        let Some(declared) = declared else { return Ok(vec![node]) };
-        let shape: Vec<Option<usize>> =
-            self.results.get(node).into_iter().flat_map(|result| &result.shape).copied().map(Some).collect();
-        let fits = declared.len() == shape.len()
-            && declared.iter().zip(&shape).all(|(declared, given)| declared.is_none() || declared == given);
-        match fits {
-            true => Ok(vec![node]),
-            false => {
-                let (declared, given) = (spelled(declared), spelled(&shape));
-                Err(Error::shape(format!("takes the shape {declared}, {given} is given")))
-            }
-        }
+        let shape = self.results.get(node).map_or(&[][..], |result| &result.shape);
+        given::check(declared, shape).map(|()| vec![node])
     }
 
     fn nested(&mut self, network: &Network, call: &Call, results: &[Vec<usize>]) -> Result<Vec<usize>> {
@@ -170,7 +170,7 @@ impl Builder<'_, '_> {
             }
         }
         if !call.keys.is_empty() && !network.keyed {
-            given = by_name(network, &call.keys, &given)?;
+            given = given::by_name(network, &call.keys, &given)?;
         }
         self.network(network, &given)
     }
@@ -253,11 +253,13 @@ impl Builder<'_, '_> {
             return Err(Error::unsupported(format!("called on inputs of more than {MOST_SHAPES} shapes")));
         }
         let mut composer = Composer::default();
+        let mut needed = Vec::new();
         let value = match spec {
             Spec::Operation(operation) => operation.expand(&mut composer, arguments)?,
             spec => {
                 let values: Vec<Wire> = arguments.into_iter().filter_map(value).collect();
-                let weights = self.weights_of(spec, listed, &values)?;
+                needed = weight_shapes(spec, listed, &values)?;
+                let weights = self.weights_of(listed, &needed)?;
                 spec.expand(&mut composer, values, weights)?
             }
         };
@@ -270,32 +272,37 @@ impl Builder<'_, '_> {
                 })?;
             }
         }
-        self.keep(listed, composer, shapes, value.source);
+        self.keep(listed, composer, shapes, value.source, needed);
         Ok(index)
     }
 
-    fn weights_of(&mut self, spec: &Spec, listed: &LayerWeights, values: &[Wire]) -> Result<Weights> {
-        let (mut names, mut shapes) = (Vec::new(), Vec::new());
-        for &name in &listed.names {
-            if let Some(shape) = spec.weight_shape(name, values)? {
-                check_shape(&shape)?;
-                names.push(name);
-                shapes.push(shape);
-            }
-        }
-        if shapes.is_empty() {
+    fn weights_of(
+        &mut self,
+        listed: &LayerWeights,
+        needed: &[(&'static str, Vec<usize>)],
+    ) -> Result<Weights> {
+        if needed.is_empty() {
             return Ok(Weights(Vec::new()));
         }
+        let shapes: Vec<Vec<usize>> = needed.iter().map(|(_, shape)| shape.clone()).collect();
         let tensors = (self.weights)(listed, &shapes)?;
-        if tensors.len() != names.len() {
-            return Err(Error::format(format!("{} weights, {} needed", tensors.len(), names.len())));
+        if tensors.len() != needed.len() {
+            return Err(Error::format(format!("{} weights, {} needed", tensors.len(), needed.len())));
         }
-        Ok(Weights(names.into_iter().zip(tensors).collect()))
+        Ok(Weights(needed.iter().map(|(name, _)| *name).zip(tensors).collect()))
     }
 
     /// Makes layers of the steps. The one with the result has the layer's own name.
-    fn keep(&mut self, listed: &LayerWeights, composer: Composer, shapes: Vec<Vec<usize>>, result: Source) {
+    fn keep(
+        &mut self,
+        listed: &LayerWeights,
+        composer: Composer,
+        shapes: Vec<Vec<usize>>,
+        result: Source,
+        weights: Vec<(&'static str, Vec<usize>)>,
+    ) {
         let name = listed.name();
+        let first = self.layers.len();
         let is_first = self.made.get(listed.index).is_some_and(Vec::is_empty);
         let mut steps = Vec::with_capacity(composer.steps.len());
         for (index, step) in composer.steps.into_iter().enumerate() {
@@ -303,11 +310,23 @@ impl Builder<'_, '_> {
                 Source::Step(step) if step == index && is_first => name.clone(),
                 _ => self.names.unique(&format!("{name}/{}", step.kind.type_name().to_ascii_lowercase())),
             };
-            self.layers.push(Layer::new(name, step.kind));
+            self.layers.push(Layer { trainable: listed.trainable, ..Layer::new(name, step.kind) });
             steps.push((self.layers.len() - 1, step.inputs));
         }
         if let Some(made) = self.made.get_mut(listed.index) {
             made.push(Expansion { shapes, steps, result });
+        }
+        let own = self.layers.get(first..).unwrap_or_default();
+        let places: Vec<Place> =
+            weights.into_iter().map(|(name, shape)| Place::find(name, shape, own, first)).collect();
+        let output = match result {
+            Source::Step(step) => Some(first + step),
+            Source::Input(_) => None,
+        };
+        place::penalise(&mut self.layers, &listed.penalties, &places, output);
+        // An operation, of which there may be several, has no weights.
+        if let Some(all) = self.places.get_mut(listed.index) {
+            all.extend(places);
         }
     }
 
@@ -341,6 +360,22 @@ impl Builder<'_, '_> {
     }
 }
 
+/// What a layer's weights are called that a prediction needs, and their shapes.
+fn weight_shapes(
+    spec: &Spec,
+    listed: &LayerWeights,
+    values: &[Wire],
+) -> Result<Vec<(&'static str, Vec<usize>)>> {
+    let mut shapes = Vec::new();
+    for &name in &listed.names {
+        if let Some(shape) = spec.weight_shape(name, values)? {
+            check_shape(&shape)?;
+            shapes.push((name, shape));
+        }
+    }
+    Ok(shapes)
+}
+
 fn shape(argument: &operation::Argument) -> Option<&[usize]> {
     match argument {
         operation::Argument::Value(value) => Some(&value.shape),
@@ -359,42 +394,4 @@ fn value(argument: operation::Argument) -> Option<Wire> {
 fn result(results: &[Vec<usize>], reference: graph::Reference) -> Result<usize> {
     let node = results.get(reference.call).and_then(|results| results.get(reference.output));
     node.copied().ok_or_else(|| Error::format("a result that is not there"))
-}
-
-/// What is given by keys, in the order of a model's inputs.
-fn by_name(network: &Network, keys: &[String], given: &[usize]) -> Result<Vec<usize>> {
-    let input = |call: &Call| {
-        let name = &network.entries.get(call.layer)?.name;
-        given.get(keys.iter().position(|key| key == name)?).copied()
-    };
-    let found: Option<Vec<usize>> = network.calls.iter().take(network.inputs).map(input).collect();
-    found.filter(|_| keys.len() == given.len()).ok_or_else(|| {
-        Error::unsupported(format!("called on a dictionary whose keys {keys:?} are not the inputs' names"))
-    })
-}
-
-/// The shape of an input, which has to be known for the model's own.
-fn known_shape(entry: &Entry) -> Result<Vec<usize>> {
-    let Content::Layer(Spec::Input(Some(shape), _), _) = &entry.content else {
-        return Err(Error::unsupported(
-            "the file does not tell the model's input shape; call the model once before saving it, or start it with \
-             keras.Input(shape)",
-        ));
-    };
-    shape.iter().copied().collect::<Option<_>>().ok_or_else(|| {
-        Error::unsupported(format!(
-            "the input shape {} leaves an axis besides the batch open; save the model with all others fixed",
-            spelled(shape)
-        ))
-    })
-}
-
-/// A shape as Keras writes it, with that of the batch.
-fn spelled(shape: &[Option<usize>]) -> String {
-    let mut text = "[null".to_string();
-    for length in shape {
-        text.push(',');
-        text.push_str(&length.map_or("null".to_string(), |length| length.to_string()));
-    }
-    text + "]"
 }

@@ -24,11 +24,7 @@ impl Fields {
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         match self.map.take_optional(key)? {
             Value::Null => None,
-            // {"class_name": "__tuple__", "config": {"value": […]}}
-            Value::Object(mut map) if map.get("class_name").is_some_and(|class| class == "__tuple__") => {
-                map.get_mut("config")?.get_mut("value").map(Value::take)
-            }
-            value => Some(value),
+            value => untupled(value),
         }
     }
 
@@ -144,7 +140,8 @@ impl Fields {
         }
     }
 
-    /// Passes over how weights are made, penalised and held in training: nothing of it is left in a prediction.
+    /// Passes over how weights are made and held in training, and over penalties that are not known: nothing of it is left
+    /// in a prediction.
     pub(super) fn skip_training(&mut self) {
         const ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
         self.map.fields_mut().retain(|(key, _)| !ENDINGS.iter().any(|ending| key.ends_with(ending)));
@@ -169,6 +166,16 @@ impl Fields {
                 brief(value)
             ))),
         }
+    }
+}
+
+/// A tuple as a list: {"class_name": "__tuple__", "config": {"value": […]}}
+pub(super) fn untupled(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(mut map) if map.get("class_name").is_some_and(|class| class == "__tuple__") => {
+            map.get_mut("config")?.get_mut("value").map(Value::take)
+        }
+        value => Some(value),
     }
 }
 

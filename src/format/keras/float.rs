@@ -1,7 +1,7 @@
 //! Numbers as HDF5 stores them.
 
 use crate::{Error, Result};
-use hdf5_pure::{Datatype, DatatypeByteOrder, FloatingPointLayout};
+use hdf5_pure::{Datatype, DatatypeByteOrder, FixedPointLayout, FloatingPointLayout};
 
 /// IEEE 754 numbers in a file.
 pub(super) struct Float {
@@ -88,5 +88,50 @@ impl Float {
             bytes
         };
         bytes.as_chunks::<N>().0.iter().map(|bytes| convert(ordered(bytes))).collect()
+    }
+}
+
+/// A whole number in a file.
+pub(super) struct Whole {
+    size: usize,
+    big_endian: bool,
+}
+
+impl Whole {
+    /// The number that a datatype describes.
+    pub(super) fn of(datatype: &Datatype) -> Result<Self> {
+        let unsupported = || Error::unsupported(format!("stored as {datatype}; int32 or int64 is needed"));
+        let &Datatype::FixedPoint { size: size @ (4 | 8), byte_order, layout } = datatype else {
+            return Err(unsupported());
+        };
+        let FixedPointLayout { bit_offset, bit_precision, .. } = layout;
+        if bit_offset != 0 || u32::from(bit_precision) != 8 * size {
+            return Err(unsupported());
+        }
+        let big_endian = match byte_order {
+            DatatypeByteOrder::LittleEndian => false,
+            DatatypeByteOrder::BigEndian => true,
+            DatatypeByteOrder::Vax => return Err(unsupported()),
+        };
+        Ok(Self { size: size as usize, big_endian })
+    }
+
+    /// Its bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The number, which must not be negative, nor beyond those that JSON keeps.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<u64> {
+        let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+        let number = match self.big_endian {
+            true => bytes.iter().fold(0, join),
+            false => bytes.iter().rev().fold(0, join),
+        };
+        let is_negative = number >> (8 * self.size - 1) != 0;
+        match !is_negative && number < 1 << 53 {
+            true => Ok(number),
+            false => Err(Error::format("a number that counts is negative, or beyond 2^53")),
+        }
     }
 }

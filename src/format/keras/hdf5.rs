@@ -4,9 +4,12 @@
 //! so that structures which refer to each other in circles or fan out end in an error after a bounded time; and no
 //! dataset is read before its declared size is known to be there.
 
-use super::{float::Float, superblock};
+use super::{
+    float::{Float, Whole},
+    superblock,
+};
 use crate::{Error, Result, Tensor, format::table::Table, tensor::element_count};
-use hdf5_pure::{AttrValue, ChunkIndex, Dataset, File, FormatError, Layout};
+use hdf5_pure::{AttrValue, ChunkIndex, File, FormatError, Layout};
 use std::{
     collections::HashMap,
     sync::{
@@ -15,7 +18,7 @@ use std::{
     },
 };
 
-pub(super) use hdf5_pure::Group;
+pub(super) use hdf5_pure::{Dataset, Group};
 
 /// An open file.
 pub(super) struct Hdf5 {
@@ -92,6 +95,15 @@ impl Hdf5 {
         parent.group(path).map_err(|error| broken(error).tensor(place))
     }
 
+    /// [`group`](Self::group), where there is one.
+    pub(super) fn optional_group(&self, parent: &Group, path: &str, place: &str) -> Result<Option<Group>> {
+        match parent.group(path) {
+            Ok(group) => Ok(Some(group)),
+            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
+            Err(error) => Err(broken(error).tensor(place)),
+        }
+    }
+
     /// All groups right below another.
     pub(super) fn groups(&self, parent: &Group, place: &str) -> Result<Table<Group>> {
         let mut groups = Table::default();
@@ -99,6 +111,15 @@ impl Hdf5 {
             groups.insert(name, group);
         }
         Ok(groups)
+    }
+
+    /// All datasets right below a group.
+    pub(super) fn datasets(&self, group: &Group, place: &str) -> Result<Table<Dataset>> {
+        let mut datasets = Table::default();
+        for (name, dataset) in group.iter_datasets().map_err(|error| broken(error).tensor(place))? {
+            datasets.insert(name, dataset);
+        }
+        Ok(datasets)
     }
 
     /// How many datasets are right below a group.
@@ -124,28 +145,48 @@ impl Hdf5 {
         place: &str,
         shape: &[usize],
     ) -> Result<Tensor> {
-        self.read(group, path, shape).map_err(|error| error.tensor(place))
+        let dataset = group.dataset(path).map_err(|error| broken(error).tensor(place))?;
+        self.tensor_of(&dataset, place, shape)
     }
 
-    fn read(&mut self, group: &Group, path: &str, shape: &[usize]) -> Result<Tensor> {
-        let dataset = group.dataset(path).map_err(broken)?;
+    /// [`tensor`](Self::tensor) of a dataset that was found already.
+    pub(super) fn tensor_of(&mut self, dataset: &Dataset, place: &str, shape: &[usize]) -> Result<Tensor> {
+        let mut read = || {
+            let float = Float::of(&dataset.datatype().map_err(broken)?)?;
+            let bytes = self.bytes(dataset, shape, float.size())?;
+            Tensor::new(shape.to_vec(), float.decode(&bytes)?)
+        };
+        read().map_err(|error| error.tensor(place))
+    }
+
+    /// A dataset that is one whole number.
+    pub(super) fn count_of(&mut self, dataset: &Dataset, place: &str) -> Result<u64> {
+        let mut read = || {
+            let whole = Whole::of(&dataset.datatype().map_err(broken)?)?;
+            let bytes = self.bytes(dataset, &[], whole.size())?;
+            whole.decode(&bytes)
+        };
+        read().map_err(|error: Error| error.tensor(place))
+    }
+
+    /// The values of a dataset, which must have exactly this shape.
+    fn bytes(&mut self, dataset: &Dataset, shape: &[usize], size: usize) -> Result<Vec<u8>> {
         let stored = dataset.shape().map_err(broken)?;
         if !stored.iter().copied().eq(shape.iter().map(|&axis| axis as u64)) {
             return Err(Error::shape(format!(
                 "the file has shape {stored:?}, the architecture needs {shape:?}"
             )));
         }
-        let float = Float::of(&dataset.datatype().map_err(broken)?)?;
-        let expected = element_count(shape)?.checked_mul(float.size());
+        let expected = element_count(shape)?.checked_mul(size);
         let expected =
             expected.ok_or_else(|| Error::shape(format!("shape {shape:?} exceeds the address space")))?;
-        self.claim(&dataset, &stored, expected as u64, float.size() as u64)?;
+        self.claim(dataset, &stored, expected as u64, size as u64)?;
         let bytes = dataset.read_raw().map_err(broken)?;
         // The library answers some requests with fewer bytes and no error.
         if bytes.len() != expected {
             return Err(Error::format(format!("{} bytes are stored, {expected} are needed", bytes.len())));
         }
-        Tensor::new(shape.to_vec(), float.decode(&bytes)?)
+        Ok(bytes)
     }
 
     /// Fails unless the file can hold `expected` bytes of this dataset besides those already read: a declared size is

@@ -5,10 +5,11 @@ use super::{
     fields::{Fields, brief},
     network::Network,
     operation::Operation,
+    regularizer,
     spec::{self, Shape, Spec},
 };
 use crate::format::json::Value;
-use crate::{Error, Result};
+use crate::{Error, Result, layer::Penalty};
 
 /// A layer and what the architecture says about its place.
 #[derive(Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub(super) struct Entry {
     pub(super) class: String,
     /// Whether its weights are trained, which decides where a file has them.
     pub(super) trainable: bool,
+    /// What its weights add to the loss.
+    pub(super) penalties: Vec<Penalty>,
     /// What the entries of one and the same layer have in common.
     pub(super) shared: Option<String>,
     pub(super) content: Content,
@@ -73,6 +76,7 @@ impl Entry {
             name,
             class: String::new(),
             trainable: true,
+            penalties: Vec::new(),
             shared: None,
             content: Content::Layer(Spec::Input(None, false), 0),
             sample_shape: None,
@@ -100,6 +104,7 @@ impl Entry {
         // What is not supported is to be told before what is not known.
         let spec = spec::read(&class.name, &mut config, version, shape.clone())?;
         skip_common(&mut config, integers(&spec))?;
+        entry.penalties = regularizer::take(&mut config, &spec.weight_names());
         config.skip_training();
         config.done()?;
         entry.content = Content::Layer(spec, 0);
@@ -113,6 +118,7 @@ impl Entry {
             name,
             class: "InputLayer".to_string(),
             trainable: true,
+            penalties: Vec::new(),
             shared: None,
             content: Content::Layer(Spec::Input(shape, false), 0),
             sample_shape: None,

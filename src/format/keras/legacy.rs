@@ -4,7 +4,7 @@
 
 use super::{
     KerasVersion,
-    architecture::{Architecture, LayerWeights},
+    architecture::{Architecture, LayerWeights, is_learnt},
     hdf5::{Group, Hdf5},
     layer::{Content, Entry},
 };
@@ -249,7 +249,7 @@ fn in_keras_2(entry: &Entry, listed: &[LayerWeights]) -> [Vec<Slot>; 2] {
         Content::Layer(_, index) => {
             for (weight, name) in names(listed, *index) {
                 let [trained, fixed] = &mut both;
-                if is_trained(name) { trained } else { fixed }.push((*index, weight));
+                if is_learnt(name) { trained } else { fixed }.push((*index, weight));
             }
         }
     }
@@ -262,7 +262,7 @@ fn in_keras_3(entry: &Entry, listed: &[LayerWeights], all: &mut Vec<(Slot, bool)
         Content::Model(network) => network.entries.iter().for_each(|inner| in_keras_3(inner, listed, all)),
         Content::Layer(_, index) => {
             for (weight, name) in names(listed, *index) {
-                all.push(((*index, weight), entry.trainable && is_trained(name)));
+                all.push(((*index, weight), entry.trainable && is_learnt(name)));
             }
         }
     }
@@ -270,9 +270,4 @@ fn in_keras_3(entry: &Entry, listed: &[LayerWeights], all: &mut Vec<(Slot, bool)
 
 fn names(listed: &[LayerWeights], index: usize) -> impl Iterator<Item = (usize, &str)> {
     listed.get(index).into_iter().flat_map(|layer| layer.names.iter().copied().enumerate())
-}
-
-/// Whether a weight is learnt by gradient descent.
-fn is_trained(name: &str) -> bool {
-    !matches!(name, "moving_mean" | "moving_variance" | "mean" | "variance" | "count")
 }

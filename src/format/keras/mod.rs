@@ -17,8 +17,8 @@
 //! `metadata.json` (the version of Keras), `config.json` (the architecture) and `model.weights.h5`, whose layout is that
 //! of Keras 3's files of weights.
 //!
-//! Skipped knowingly, because they cannot change what the model predicts: `training_config`, `optimizer_weights`,
-//! `backend`, and attributes that users add.
+//! What the model was compiled with is read where it is asked for, `training_config` and `optimizer_weights`; else it is
+//! skipped, because it cannot change what the model predicts. So are `backend`, and attributes that users add.
 //!
 //! Names are followed from the configuration to the datasets; the file is never walked, because links in a hostile file
 //! can lead anywhere.
@@ -28,9 +28,11 @@ pub(in crate::format) mod architecture;
 mod archive;
 mod axes;
 mod build;
+mod compiled;
 mod compose;
 mod fields;
 mod float;
+mod given;
 mod graph;
 mod hdf5;
 mod layer;
@@ -41,11 +43,14 @@ mod network;
 mod normalization;
 mod operation;
 mod order;
+mod place;
 mod preprocessing;
+mod regularizer;
 mod saved;
 mod shaping;
 mod slice;
 mod spec;
+mod state;
 mod superblock;
 #[cfg(test)]
 mod tests;
@@ -54,10 +59,13 @@ pub(super) mod write;
 use crate::{Error, Model, Result, Tensor, format::json::Value};
 use architecture::Architecture;
 use archive::Archive;
+use fields::Fields;
 use hdf5::Hdf5;
 use legacy::LegacyWeights;
 use named::Names;
+use place::Place;
 use saved::SavedWeights;
+use state::{Traced, Variables};
 
 /// Major version of the Keras that wrote the file: some names changed their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +78,15 @@ pub(in crate::format) struct KerasVersion(u32);
 /// `Format` for damaged or truncated bytes and for files that are no Keras model, `Unsupported` for models that
 /// nearside does not run and for weights without an architecture, `Shape` for weights that do not fit their layers.
 pub fn read_h5(bytes: &[u8], config: Option<&str>) -> Result<Model> {
-    read_h5_with(bytes, |_| Ok(config))
+    read_h5_with(bytes, |_| Ok(config), false)
 }
 
 /// [`read_h5`] with the architecture that `config` chooses once it is known whether the file has one of its own, which
-/// then is taken.
+/// then is taken; `compiled` asks for what the model was compiled with.
 pub(super) fn read_h5_with<'a>(
     bytes: &[u8],
     config: impl FnOnce(bool) -> Result<Option<&'a str>>,
+    compiled: bool,
 ) -> Result<Model> {
     let mut file = Hdf5::open(bytes)?;
     let root = file.attributes(&file.root(), "/")?;
@@ -88,7 +97,12 @@ pub(super) fn read_h5_with<'a>(
         let architecture = architecture::read(config, Some(KerasVersion::parse(version)?))?;
         let group = file.group(&file.root(), WEIGHTS, WEIGHTS)?;
         let mut weights = LegacyWeights::open(&file, group, WEIGHTS, &architecture, false)?;
-        return architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes));
+        let built = architecture.build_traced(&mut |layer, shapes| weights.take(&mut file, layer, shapes))?;
+        let config = if compiled { root.text("training_config")? } else { None };
+        let Some(config) = config else { return Ok(built.0) };
+        let config = Value::parse(config.as_bytes(), "'training_config'")?;
+        let variables = Variables::of_h5(&file)?;
+        return with_compiled(built, &architecture, config, &mut file, variables);
     }
     let is_legacy = root.list("layer_names")?.is_some();
     if !is_legacy && !saved::is_saved(&file) {
@@ -106,7 +120,7 @@ pub(super) fn read_h5_with<'a>(
         let mut weights = LegacyWeights::open(&file, file.root(), "/", &architecture, true)?;
         return architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes));
     }
-    with_saved_weights(file, &architecture)
+    Ok(with_saved_weights(&mut file, &architecture)?.0)
 }
 
 /// Reads a `.keras` archive, as Keras 3 writes it, and Keras 2 from 2.12 on.
@@ -114,6 +128,11 @@ pub(super) fn read_h5_with<'a>(
 /// # Errors
 /// As [`read_h5`].
 pub fn read_archive(bytes: &[u8]) -> Result<Model> {
+    read_archive_with(bytes, false)
+}
+
+/// [`read_archive`]; `compiled` asks for what the model was compiled with.
+pub(super) fn read_archive_with(bytes: &[u8], compiled: bool) -> Result<Model> {
     const WEIGHTS: &str = "model.weights.h5";
     let archive = Archive::open(bytes)?;
     let Some(config) = archive.read("config.json")? else {
@@ -129,7 +148,19 @@ pub fn read_archive(bytes: &[u8]) -> Result<Model> {
     };
     let architecture = architecture::read(text(&config, "config.json")?, version)?;
     match archive.read(WEIGHTS)? {
-        Some(weights) => with_saved_weights(Hdf5::open(&weights)?, &architecture),
+        Some(weights) => {
+            let mut file = Hdf5::open(&weights)?;
+            let built = with_saved_weights(&mut file, &architecture)?;
+            let config = match compiled {
+                true => {
+                    Fields::new(Value::parse(&config, "config.json")?, "config.json")?.take("compile_config")
+                }
+                false => None,
+            };
+            let Some(config) = config else { return Ok(built.0) };
+            let variables = Variables::of_archive(&file)?;
+            with_compiled(built, &architecture, config, &mut file, variables)
+        }
         None if archive.has("model.weights.npz") || archive.has("model.weights.json") => Err(
             Error::unsupported("the weights are not in one HDF5 file; save with model.save('model.keras')"),
         ),
@@ -171,9 +202,29 @@ fn text<'a>(bytes: &'a [u8], member: &str) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|_| Error::format("is not UTF-8").tensor(member))
 }
 
-fn with_saved_weights(mut file: Hdf5, architecture: &Architecture) -> Result<Model> {
-    let mut weights = SavedWeights::open(&file, architecture)?;
-    architecture.build(&mut |layer, shapes| weights.take(&mut file, layer, shapes))
+fn with_saved_weights(file: &mut Hdf5, architecture: &Architecture) -> Result<(Model, Vec<Vec<Place>>)> {
+    let mut weights = SavedWeights::open(file, architecture)?;
+    architecture.build_traced(&mut |layer, shapes| weights.take(file, layer, shapes))
+}
+
+/// The model with what it was compiled with.
+fn with_compiled(
+    (mut model, places): (Model, Vec<Vec<Place>>),
+    architecture: &Architecture,
+    config: Value,
+    file: &mut Hdf5,
+    variables: Option<Variables>,
+) -> Result<Model> {
+    let names = architecture.network.output_names();
+    let Some((mut compiled, layout)) = compiled::read(config, names, architecture.version)? else {
+        return Ok(model);
+    };
+    if let Some(variables) = variables {
+        let traced = Traced { architecture, model: &model, places: &places };
+        state::read(file, variables, &traced, &mut compiled, layout)?;
+    }
+    model.compiled = Some(Box::new(compiled));
+    Ok(model)
 }
 
 /// The group of a whole-model file that has the weights.

@@ -8,7 +8,7 @@ use super::{
     spec::{Shape, Spec},
 };
 use crate::format::{json::Value, table::Names};
-use crate::{Error, Result};
+use crate::{Error, Result, model::sorted};
 
 /// A model that lacks its weights.
 #[derive(Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub(super) struct Network {
     /// How many inputs there are.
     pub(super) inputs: usize,
     pub(super) outputs: Vec<Reference>,
+    /// Their keys, in a model that gives a dictionary.
+    output_keys: Vec<String>,
     /// Whether inputs are told apart by keys, not by their order.
     pub(super) keyed: bool,
 }
@@ -42,6 +44,16 @@ impl Network {
             true => functional(config, version),
             false => sequential(config, version),
         }
+    }
+
+    /// What tells the outputs apart: their keys, or the names of their layers.
+    pub(super) fn output_names(&self) -> Vec<String> {
+        if self.output_keys.len() == self.outputs.len() {
+            return self.output_keys.clone();
+        }
+        let entry = |output: &Reference| self.entries.get(self.calls.get(output.call)?.layer);
+        let name = |output| entry(output).map_or(String::new(), |entry| entry.name.clone());
+        self.outputs.iter().map(name).collect()
     }
 
     /// The shape that the first input declares.
@@ -106,6 +118,7 @@ fn sequential(config: Value, version: KerasVersion) -> Result<Network> {
         calls,
         inputs: 1,
         outputs: (0..results).map(|output| Reference { call: last, output }).collect(),
+        output_keys: Vec::new(),
         entries,
         keyed: false,
     })
@@ -123,10 +136,15 @@ fn functional(config: Value, version: KerasVersion) -> Result<Network> {
     config.done()?;
     let mut entries = read_entries(layers, version)?;
     let keyed = matches!(inputs, Value::Object(_));
+    let output_keys = match &outputs {
+        Value::Object(map) => sorted(&mut map.fields().iter().map(|(key, _)| key)),
+        _ => Vec::new(),
+    };
+    let output_keys = output_keys.into_iter().map(|(key, _)| key).collect();
     let wiring = graph::wire(&mut entries, inputs, outputs, version)?;
     let (calls, inputs, outputs) = (wiring.calls, wiring.inputs, wiring.outputs);
     let name = name.unwrap_or_else(|| "model".to_string());
-    Ok(Network { name, trainable, entries, calls, inputs, outputs, keyed })
+    Ok(Network { name, trainable, entries, calls, inputs, outputs, output_keys, keyed })
 }
 
 fn read_entries(layers: Value, version: KerasVersion) -> Result<Vec<Entry>> {

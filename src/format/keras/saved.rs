@@ -10,7 +10,8 @@
 //! /layers/functional/layers/dense …  those of the first one in a nested model
 //! /_layer_checkpoint_dependencies/…  instead of /layers, in Keras 2.12 to 2.14
 //! /vars                              variables of the model itself, of which there are none
-//! /optimizer, …                      the state of the training, skipped
+//! /optimizer/vars/0, 1 …             the optimizer's state, see [`state`](super::state)
+//! /metrics, …                        skipped
 //! ```
 //!
 //! Versions differ in how they count layers that are listed twice. All agree that the first layer of a class has the

@@ -1,5 +1,6 @@
 //! Architectures as JSON, without a file around them.
 
+mod compiled;
 mod graphs;
 
 use super::{

@@ -12,6 +12,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 pub struct KerasLayer<'a> {
     /// Unique, and of what Keras takes for names.
     pub name: String,
+    /// Name of the model's layer that it is, or is a part of.
+    pub origin: &'a str,
     /// Class name.
     pub class: &'static str,
     /// What its configuration holds besides its name.
@@ -20,6 +22,13 @@ pub struct KerasLayer<'a> {
     pub weights: Vec<Stored<'a>>,
     /// In the order of their numbers.
     pub calls: Vec<Call>,
+}
+
+impl KerasLayer<'_> {
+    /// Whether training changes its weights.
+    pub fn is_trained(&self) -> bool {
+        !self.config.iter().any(|(name, value)| *name == "trainable" && *value == Value::Bool(false))
+    }
 }
 
 /// A call of a layer.
@@ -216,7 +225,7 @@ impl<'a> Builder<'a> {
             return Err(foreign("'glu' followed by others"));
         }
         let (chain, inputs) = match self.with_constant(index, node, &layer.kind)? {
-            Some((part, input)) => (self.place(vec![part], &layer.name), vec![input]),
+            Some((part, input)) => (self.place(vec![part], layer)?, vec![input]),
             None => (self.chain(index, node, layer)?, node.inputs.clone()),
         };
         let results = inputs.iter().map(|&input| self.results[input]);
@@ -243,7 +252,7 @@ impl<'a> Builder<'a> {
                 parts(layer, &inputs, self.dtype, self.dialect)?
             }
         };
-        let chain = self.place(parts, &layer.name);
+        let chain = self.place(parts, layer)?;
         self.chains[node.layer] = Some(chain.clone());
         Ok(chain)
     }
@@ -303,16 +312,19 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds layers, the first under this name or, where Keras does not take it, one like it.
-    fn place(&mut self, parts: Vec<Part<'a>>, name: &str) -> Range<usize> {
-        let first = self.layers.len();
-        for (index, Part { class, config, weights }) in parts.into_iter().enumerate() {
-            let valid = valid_name(name);
-            let is_own = index == 0 && valid == name;
-            let name = if is_own { self.names.claim(name) } else { self.names.unique(&valid) };
-            self.layers.push(KerasLayer { name, class, config, weights, calls: vec![] });
+    /// Adds the layers that one of the model's is, the first under its name or, where Keras does not take it, one like it.
+    fn place(&mut self, parts: Vec<Part<'a>>, layer: &'a Layer) -> Result<Range<usize>> {
+        let (first, origin) = (self.layers.len(), layer.name.as_str());
+        let last = parts.len().saturating_sub(1);
+        for (index, mut part) in parts.into_iter().enumerate() {
+            part.add_training(layer, index == last, self.dialect)?;
+            let Part { class, config, weights } = part;
+            let valid = valid_name(origin);
+            let is_own = index == 0 && valid == origin;
+            let name = if is_own { self.names.claim(origin) } else { self.names.unique(&valid) };
+            self.layers.push(KerasLayer { name, origin, class, config, weights, calls: vec![] });
         }
-        first..self.layers.len()
+        Ok(first..self.layers.len())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Writes HDF5 files of groups, texts as attributes, and float datasets, which is all that Keras needs.
+//! Writes HDF5 files of groups, texts as attributes, and datasets of floats or of one whole number, which is all that
+//! Keras needs.
 //!
 //! The layout is the oldest of the [HDF5 File Format Specification
 //! 3.0](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html) (superblock 0, object headers 1,
@@ -15,7 +16,13 @@ use crate::{
 pub struct Group<'a> {
     pub attributes: Vec<(String, Attribute)>,
     pub groups: Vec<(String, Group<'a>)>,
-    pub datasets: Vec<(String, Stored<'a>)>,
+    pub datasets: Vec<(String, Data<'a>)>,
+}
+
+/// The values of a dataset.
+pub enum Data<'a> {
+    Floats(Stored<'a>),
+    Count(u64),
 }
 
 /// A text, or a list of them.
@@ -89,25 +96,15 @@ impl Writer {
         self.header(&messages)
     }
 
-    fn dataset(&mut self, stored: &Stored) -> Result<u64> {
+    fn dataset(&mut self, data: &Data) -> Result<u64> {
         self.align();
-        let (start, tensor) = (self.file.len(), &stored.tensor);
-        if tensor.shape().len() > MAX_RANK {
-            let message = "a weight has more than the 32 axes that HDF5 allows; use 'safetensors'";
-            return Err(Error::unsupported(message).tensor(stored.weight));
-        }
-        let datatype = match &stored.values {
-            Values::F32 => {
-                tensor.data().iter().for_each(|value| self.file.extend_from_slice(&value.to_le_bytes()));
-                // Sign at bit 31; all 32 bits; exponent and mantissa: where, how long; bias.
-                [0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0]
-            }
-            Values::F16(bytes) => {
-                self.file.extend(bytes);
-                [0x11, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0]
-            }
-            Values::Int8 { .. } => {
-                return Err(Error::unsupported("int8 weights have no place in a Keras file"));
+        let start = self.file.len();
+        let (shape, datatype) = match data {
+            Data::Floats(stored) => (stored.tensor.shape(), self.floats(stored)?.to_vec()),
+            Data::Count(count) => {
+                self.file.extend(count.to_le_bytes());
+                // Signed; all 64 bits.
+                (&[][..], vec![0x10, 8, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0])
             }
         };
         let size = self.file.len() - start;
@@ -116,12 +113,33 @@ impl Writer {
         layout.extend(address);
         layout.extend((size as u64).to_le_bytes());
         self.header(&[
-            (0x01, dataspace(tensor.shape())),
-            (0x03, datatype.to_vec()),
+            (0x01, dataspace(shape)),
+            (0x03, datatype),
             // Version 2: space is taken when written, and there is no fill value.
             (0x05, vec![2, 2, 2, 0]),
             (0x08, layout),
         ])
+    }
+
+    /// Writes the values, and gives their type.
+    fn floats(&mut self, stored: &Stored) -> Result<[u8; 20]> {
+        let tensor = &stored.tensor;
+        if tensor.shape().len() > MAX_RANK {
+            let message = "a weight has more than the 32 axes that HDF5 allows; use 'safetensors'";
+            return Err(Error::unsupported(message).tensor(stored.weight));
+        }
+        match &stored.values {
+            Values::F32 => {
+                tensor.data().iter().for_each(|value| self.file.extend_from_slice(&value.to_le_bytes()));
+                // Sign at bit 31; all 32 bits; exponent and mantissa: where, how long; bias.
+                Ok([0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0])
+            }
+            Values::F16(bytes) => {
+                self.file.extend(bytes);
+                Ok([0x11, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0])
+            }
+            Values::Int8 { .. } => Err(Error::unsupported("int8 weights have no place in a Keras file")),
+        }
     }
 
     /// IV.A.2.m, version 1.

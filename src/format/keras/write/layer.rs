@@ -6,9 +6,10 @@ use crate::{
     format::{
         container::encoding_name,
         json::Value,
+        keras::regularizer::ACTIVITY,
         stored::{Stored, Values},
     },
-    layer::Noise,
+    layer::{Noise, Penalty},
 };
 use std::borrow::Cow;
 
@@ -20,6 +21,59 @@ pub struct Part<'a> {
     pub config: Vec<(&'static str, Value)>,
     /// In Keras's order.
     pub weights: Vec<Stored<'a>>,
+}
+
+impl Part<'_> {
+    /// Adds how the layer is trained, where that is not as ever. What Keras keeps in the configuration, as a scale, is
+    /// not trained, and has no penalties.
+    ///
+    /// # Errors
+    /// As [`number`].
+    pub fn add_training(&mut self, layer: &Layer, is_last: bool, dialect: Dialect) -> Result<()> {
+        if !layer.trainable && self.class != "InputLayer" {
+            self.freeze();
+        }
+        for penalty in &layer.penalties {
+            let is_own = match penalty.weight.as_str() {
+                ACTIVITY => is_last,
+                weight => self.weights.iter().any(|stored| stored.weight == weight),
+            };
+            if is_own {
+                self.config.extend(regularizer(penalty, dialect)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn freeze(&mut self) {
+        self.config.retain(|(name, _)| *name != "trainable");
+        self.config.push(("trainable", Value::Bool(false)));
+    }
+}
+
+/// The option that makes Keras add a penalty to the loss; `None` for weights that have no such option.
+fn regularizer(penalty: &Penalty, dialect: Dialect) -> Result<Option<(&'static str, Value)>> {
+    let option = match penalty.weight.as_str() {
+        "kernel" => "kernel_regularizer",
+        "bias" => "bias_regularizer",
+        "gamma" => "gamma_regularizer",
+        "beta" => "beta_regularizer",
+        "embeddings" => "embeddings_regularizer",
+        "alpha" => "alpha_regularizer",
+        ACTIVITY => "activity_regularizer",
+        _ => return Ok(None),
+    };
+    let (l1, l2) = (("l1", number(penalty.l1)?), ("l2", number(penalty.l2)?));
+    let (class, mut config) = match penalty {
+        Penalty { l2: 0.0, .. } => ("L1", vec![l1]),
+        Penalty { l1: 0.0, .. } => ("L2", vec![l2]),
+        _ => ("L1L2", vec![l1, l2]),
+    };
+    let mut fields = vec![("class_name", class.into()), ("config", Value::object_of(&mut config))];
+    if dialect == Dialect::Keras3 {
+        fields.extend([("module", "keras.regularizers".into()), ("registered_name", Value::Null)]);
+    }
+    Ok(Some((option, Value::object_of(&mut fields))))
 }
 
 /// The functions that Keras knows by name.
@@ -193,7 +247,10 @@ fn activation_parts<'a>(activation: Activation, width: usize, dialect: Dialect) 
         Activation::Rowwise(Rowwise::RmsNormalize { epsilon }) => {
             let config = vec![("axis", last_axis()), ("epsilon", number(epsilon)?)];
             let weights = vec![whole("scale", Tensor::new(vec![width], vec![1.0; width])?)];
-            Ok(vec![Part { class: "RMSNormalization", config, weights }])
+            let mut part = Part { class: "RMSNormalization", config, weights };
+            // The function alone, which has no scale to be trained.
+            part.freeze();
+            Ok(vec![part])
         }
         _ if is_default => Err(foreign(&format!("the function '{name}'"))),
         _ => Err(foreign(&format!("the function '{name}' with these parameters"))),

@@ -1,6 +1,7 @@
 //! Writes Keras's files: `.h5` as Keras 3's `legacy_h5_format.py` lays it out, in words that Keras 2 also knows, and
 //! `.keras` as `saving_lib.py` does. Links to both: [`keras`](super).
 
+mod compiled;
 mod config;
 mod graph;
 mod hdf5;
@@ -8,13 +9,11 @@ mod layer;
 mod zip;
 
 use super::saved::snake_case;
-use crate::{
-    Dtype, Error, Model, Result,
-    format::{json::Value, stored::Stored},
-};
+use crate::{Dtype, Error, Model, Result, format::json::Value};
+use compiled::Variables;
 use config::Dialect;
 use graph::{Graph, valid_name};
-use hdf5::{Attribute, Group};
+use hdf5::{Attribute, Data, Group};
 
 /// The Keras that these formats are of: some names have another meaning in Keras 2.
 const KERAS_VERSION: &str = "3.15.1";
@@ -29,6 +28,8 @@ pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let graph = graph(model, dtype, Dialect::Legacy)?;
     let config = config::config(&valid_name(&model.name), &graph, Dialect::Legacy).to_text();
     let is_chain = graph.is_chain();
+    let training = compiled::config(model, Dialect::Legacy)?;
+    let variables = compiled::variables(model, &graph)?;
     let mut weights = Group::default();
     // Keras leaves the input out of a chain.
     let layers = graph.layers.into_iter().skip(usize::from(is_chain));
@@ -38,7 +39,8 @@ pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
         let paths = layer.weights.iter().map(|stored| format!("{}/{}", layer.name, stored.weight)).collect();
         group.attributes.extend(list("weight_names", paths));
         if !layer.weights.is_empty() {
-            let datasets = layer.weights.into_iter().map(|stored| (stored.weight.to_string(), stored));
+            let datasets =
+                layer.weights.into_iter().map(|stored| (stored.weight.to_string(), Data::Floats(stored)));
             let inner = Group { datasets: datasets.collect(), ..Group::default() };
             group.groups.push((layer.name.clone(), inner));
         }
@@ -50,7 +52,14 @@ pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let mut root = Group::default();
     root.attributes.extend(versions());
     root.attributes.push(("model_config".to_string(), Attribute::Text(config)));
+    root.attributes.extend(training.map(|config| ("training_config".to_string(), Attribute::Text(config))));
     root.groups.push(("model_weights".to_string(), weights));
+    root.groups.extend(variables.map(|Variables { optimizer, datasets }| {
+        let paths = datasets.iter().map(|(name, _)| format!("{optimizer}/{name}")).collect();
+        let group = (optimizer, Group { datasets, ..Group::default() });
+        let attributes = list("weight_names", paths);
+        ("optimizer_weights".to_string(), Group { attributes, groups: vec![group], ..Group::default() })
+    }));
     hdf5::write(&root)
 }
 
@@ -61,7 +70,13 @@ pub fn write_h5(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
 pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     let graph = graph(model, dtype, Dialect::Keras3)?;
     let name = valid_name(&model.name);
-    let config = config::config(&name, &graph, Dialect::Keras3).to_text();
+    let mut config = config::config(&name, &graph, Dialect::Keras3).to_text();
+    if let Some(compiled) = compiled::config(model, Dialect::Keras3)? {
+        // Into the object, as the text that it has to be.
+        config.pop();
+        config = format!("{config},\"compile_config\":{compiled}}}");
+    }
+    let variables = compiled::variables(model, &graph)?;
     let metadata = Value::object([("keras_version", KERAS_VERSION.into())]).to_text();
     let is_chain = graph.is_chain();
     let mut layers = Group::default();
@@ -72,12 +87,15 @@ pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
         let number = if count == 0 { String::new() } else { format!("_{count}") };
         classes.push(layer.class);
         let path = snake_case(layer.class) + &number;
-        let datasets = layer.weights.into_iter().enumerate();
-        let datasets = datasets.map(|(index, stored)| (index.to_string(), stored)).collect();
-        layers.groups.push((path, vars(&layer.name, datasets)));
+        let weights = layer.weights.into_iter().map(Data::Floats).collect();
+        layers.groups.push((path, vars(&layer.name, weights)));
     }
     let mut root = vars(&name, vec![]);
     root.groups.push(("layers".to_string(), layers));
+    root.groups.extend(variables.map(|Variables { optimizer, datasets }| {
+        let variables = datasets.into_iter().map(|(_, data)| data).collect();
+        ("optimizer".to_string(), vars(&optimizer, variables))
+    }));
     let weights = hdf5::write(&root)?;
     zip::write(&[
         ("metadata.json", metadata.as_bytes()),
@@ -86,9 +104,10 @@ pub fn write_keras(model: &Model, dtype: Dtype) -> Result<Vec<u8>> {
     ])
 }
 
-/// What Keras keeps of a layer or a model: `vars`, which says its name.
-fn vars<'a>(name: &str, datasets: Vec<(String, Stored<'a>)>) -> Group<'a> {
+/// What Keras keeps of a layer, a model or an optimizer: `vars`, which says its name.
+fn vars<'a>(name: &str, variables: Vec<Data<'a>>) -> Group<'a> {
     let attributes = vec![("name".to_string(), Attribute::Text(name.to_string()))];
+    let datasets = variables.into_iter().enumerate().map(|(index, data)| (index.to_string(), data)).collect();
     let vars = Group { attributes, datasets, ..Group::default() };
     Group { groups: vec![("vars".to_string(), vars)], ..Group::default() }
 }
