@@ -106,6 +106,7 @@ class Fitting {
   /** Milliseconds of a batch, once one was timed. */
   #batchTime = CHUNK_TIME;
   #learningRate = 0;
+  #memory = 0;
   #stopped = false;
   #kept: Promise<Uint8Array> | undefined;
   #restores = false;
@@ -125,6 +126,9 @@ class Fitting {
       set learningRate(rate) {
         self.#learningRate = rate;
         self.#session.ask({ act: 'setLearningRate', rate }).catch(() => undefined); // what is asked next is told
+      },
+      get memory() {
+        return self.#memory;
       },
       stop: () => void (this.#stopped = true),
       keep: () => void (this.#kept = this.#save()),
@@ -281,8 +285,9 @@ class Fitting {
   }
 
   async #results(): Promise<Logs> {
-    const { results, learningRate } = await this.#session.ask({ act: 'results' });
+    const { results, learningRate, memory } = await this.#session.ask({ act: 'results' });
     this.#learningRate = learningRate!;
+    this.#memory = memory!;
     return results!;
   }
 

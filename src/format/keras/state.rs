@@ -115,7 +115,7 @@ fn learning_rate(configured: f64, found: &Tensor) -> Result<f64> {
     match found.data() {
         [rate] if *rate == configured as f32 => Ok(configured),
         [rate] if rate.is_finite() && *rate >= 0.0 => Ok(f64::from(*rate)),
-        other => Err(Error::value(format!("the learning rate is {other:?}"))),
+        _ => Err(Error::value("the learning rate is not a number from 0")),
     }
 }
 

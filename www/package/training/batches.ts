@@ -27,6 +27,11 @@ export function samplesOf(host: Host, specs: { inputs: TensorSpec[]; targets: Te
   const inputs = host.columns(x, specs.inputs);
   const targets = host.columns(y, specs.targets);
   const count = rows(inputs[0]!);
+  if (!Number.isInteger(count)) {
+    const { name } = specs.inputs[0]!;
+    const { values, width } = inputs[0]!;
+    throw host.error('shape', `tensor '${name}': ${values.length} values given, a multiple of ${width} needed`, { tensor: name });
+  }
   if (count === 0) throw host.error('shape', 'there are no samples: the dataset is empty');
   const check = (column: Column, name: string) => {
     if (rows(column) === count) return;

@@ -5,6 +5,8 @@ import type { Logs } from './requests.js';
 export interface Training {
   /** The learning rate of the next step. Setting it ends a schedule. */
   learningRate: number;
+  /** Bytes of memory that the training takes, the samples not counted: behind an epoch. */
+  readonly memory: number;
   /** Ends the training behind the present epoch. */
   stop(): void;
   /** Keeps the model as it is now, for `restore` or `save`. */

@@ -40,6 +40,8 @@ export interface Answer {
   time?: number;
   /** `results`. */
   results?: Logs;
+  /** `results`: bytes of the module's memory. */
+  memory?: number;
 }
 
 /** What is told of an epoch: the loss and the metrics by name. Most are numbers. */

@@ -4,7 +4,6 @@ import { isPlainError } from '../errors.js';
 import type { Answer, Batches, Logs, Reply, Request } from './requests.js';
 
 let model: Training | undefined;
-let widths: { targets: number[] } = { targets: [] };
 
 /** Answers one request. */
 export function answer(request: Request): Reply {
@@ -31,13 +30,12 @@ function act(request: Request): Answer {
       return { container: build(request.layers, request.seed) };
     case 'open': {
       model = new Training(request.container, request.compiled, request.seed);
-      widths = { targets: Array.from(model.targetWidths()) };
-      return { targetWidths: widths.targets, learningRate: model.learningRate() };
+      return { targetWidths: Array.from(model.targetWidths()), learningRate: model.learningRate() };
     }
     case 'shuffle':
       return { order: model!.shuffle(request.count) };
     case 'results':
-      return { results: model!.takeResults() as Logs, learningRate: model!.learningRate() };
+      return { results: model!.takeResults() as Logs, learningRate: model!.learningRate(), memory: memory().byteLength };
     case 'setLearningRate':
       model!.setLearningRate(request.rate);
       return {};
@@ -46,6 +44,10 @@ function act(request: Request): Answer {
     default:
       return run(model!, request);
   }
+}
+
+function memory(): ArrayBuffer {
+  return (wasmMemory() as WebAssembly.Memory).buffer;
 }
 
 /** Trains or evaluates batch by batch, up to the first that fails. */
@@ -59,12 +61,11 @@ function run(model: Training, { act, sizes, inputs, targets, weights }: Batches)
   try {
     for (const size of sizes) {
       const addresses = model.reserve(size);
-      const memory = (wasmMemory() as WebAssembly.Memory).buffer;
       arrays.forEach((array, i) => {
         const part = array.subarray(done * each[i]!, (done + size) * each[i]!);
-        new Float32Array(memory, addresses[i], part.length).set(part);
+        new Float32Array(memory(), addresses[i], part.length).set(part);
       });
-      if (!weights) new Float32Array(memory, addresses[addresses.length - 1], size).fill(1);
+      if (!weights) new Float32Array(memory(), addresses[addresses.length - 1], size).fill(1);
       losses.push(act === 'train' ? model.step(size) : model.evaluate(size));
       done += size;
     }

@@ -138,7 +138,7 @@ pub(super) fn clip(graph: &mut Graph) -> Outcome {
             return Err(graph.fail(Error::format("a bound is NaN")));
         }
         // Infinite ones have no place in a container's JSON.
-        *number = number.clamp(f32::MIN, f32::MAX);
+        *number = number.max(f32::MIN).min(f32::MAX);
     }
     let function = match numbers {
         [0.0, f32::MAX] => RELU,
