@@ -149,3 +149,8 @@ fn shares_of_layers() {
 fn batches_of_samples() {
     suite::shares::batches_of_samples();
 }
+
+#[test]
+fn gradients_of_dense_layers() {
+    suite::training::gradients_at_awkward_sizes();
+}

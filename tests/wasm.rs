@@ -126,3 +126,8 @@ async fn predictions_equal_kerass() {
         }
     }
 }
+
+#[wasm_bindgen_test]
+fn gradients_of_dense_layers() {
+    suite::training::gradients_at_awkward_sizes();
+}

@@ -4,6 +4,7 @@ pub mod gpu;
 pub mod graphs;
 pub mod shares;
 pub mod small;
+pub mod training;
 pub mod values;
 
 use nearside::{
