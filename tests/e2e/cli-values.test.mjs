@@ -28,7 +28,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 function usePackage({ onResolve }) {
   const path = pathToFileURL(resolve('pkg/node.js')).href;
-  onResolve({ filter: /^\.\.\/node\.js$/ }, () => ({ path, external: true }));
+  onResolve({ filter: /^\.\.\/(node|errors|tensor)\.js$/ }, () => ({ path, external: true }));
 }
 
 /** What `act` throws, which must be a NearsideError of this kind. */

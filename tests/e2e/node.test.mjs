@@ -25,8 +25,11 @@ async function inNode(...args) {
 }
 
 test('the tarball holds what is needed and nothing else', () => {
-  const types = ['device', 'errors', 'input', 'model', 'nearside', 'source', 'tensor'].map((name) => `types/${name}.d.ts`);
-  const modules = ['browser-worker.js', 'cli/main.js', 'engine-relaxed.wasm', 'engine.wasm', 'formats.js', 'formats.wasm', 'gpu.js', 'gpu.wasm', 'nearside.js', 'node-worker.js', 'node.js', 'pool.js'];
+  const own = ['data', 'device', 'errors', 'input', 'layers', 'model', 'nearside', 'source', 'tensor', 'train'];
+  const types = [...own, ...['batches', 'callbacks', 'compilation', 'requests', 'session'].map((name) => `training/${name}`)].map((name) => `types/${name}.d.ts`);
+  const scripts = ['browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-data', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-relaxed'];
+  const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));

@@ -1,5 +1,6 @@
 /** Tables of numbers as text: https://www.rfc-editor.org/rfc/rfc4180, and what spreadsheets make of it. */
-import { NearsideError, Tensor } from '../node.js';
+import { NearsideError } from '../errors.js';
+import { Tensor } from '../tensor.js';
 import { shortest } from './number.js';
 
 const NUMBER = /^\s*[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?\s*$/i;
@@ -23,6 +24,20 @@ export function readCsv(text: string): Tensor {
   }
   if (values.length === 0) throw new NearsideError('format', 'the table has no numbers');
   return new Tensor(Float32Array.from(values), [values.length / width, width]);
+}
+
+/** The columns' names, which the first line has, and the rows' fields with their lines. @throws `format` */
+export function columnsOf(text: string): { names: string[]; rows: { fields: string[]; line: number }[] } {
+  const rows = new Rows(text);
+  const names = rows.next()?.map((name) => name.trim());
+  if (!names) throw new NearsideError('format', 'the table is empty');
+  const found: { fields: string[]; line: number }[] = [];
+  for (let fields = rows.next(); fields; fields = rows.next()) {
+    if (fields.length !== names.length) throw fault(rows.line, `${fields.length} fields, and there are ${names.length} columns`);
+    found.push({ fields, line: rows.line });
+  }
+  if (found.length === 0) throw new NearsideError('format', 'the table has no rows below the names of its columns');
+  return { names, rows: found };
 }
 
 /** Splits a table into fields. */

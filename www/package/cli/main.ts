@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { NearsideError } from '../node.js';
 import { UsageError } from './arguments.js';
 import * as convert from './convert.js';
+import * as evaluate from './evaluate.js';
 import { STANDARD, isBrokenPipe, writeParts } from './files.js';
 import * as inspect from './inspect.js';
 import * as predict from './predict.js';
@@ -16,6 +17,7 @@ Runs neural networks: Keras, ONNX, TensorFlow.js and safetensors files, as they 
 Commands:
   inspect FILE...                 print what a model file holds
   predict FILE --input VALUES     print a model's answers for samples in a .npy, .csv or .json file
+  evaluate FILE --x X --y Y       print the loss and the metrics for samples whose targets are known
   convert FILE --to FORMAT        write a model as h5, keras, onnx or safetensors
 
 FILE is a path or an address. Files that belong to it, such as weights beside a model.json, are found next to it.
@@ -27,7 +29,7 @@ Options:
 Exit status: 0, 1 when a file, a model or an input is at fault, 2 for wrong usage.
 `;
 
-const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, convert };
+const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert };
 
 // What cannot be printed is reported where it is written.
 process.stdout.on('error', () => {});

@@ -36,22 +36,18 @@ function detect(bytes: Uint8Array): Kind {
 
 /** Rows of numbers: each a sample, however many axes the model's input has. */
 export class Table {
-  readonly #tensor: Tensor;
-
-  constructor(tensor: Tensor) {
-    this.#tensor = tensor;
-  }
+  constructor(readonly tensor: Tensor) {}
 
   /** @throws `shape` when the columns are not as many as a sample has values. */
   toTensor({ name, shape }: TensorSpec): Tensor {
-    const [rows, columns] = this.#tensor.shape as [number, number];
+    const [rows, columns] = this.tensor.shape as [number, number];
     const width = shape.reduce<number>((product, axis) => product * (axis ?? 1), 1);
     const needed = shape.includes(null) ? columns : columns * rows;
     if (needed !== width) {
       const message = `tensor '${name}': ${columns} columns given, a sample has ${width} values`;
       throw new NearsideError('shape', message, { tensor: name });
     }
-    return new Tensor(this.#tensor.data, shape.map((axis) => axis ?? rows));
+    return new Tensor(this.tensor.data, shape.map((axis) => axis ?? rows));
   }
 }
 
