@@ -3,7 +3,7 @@
 //!
 //! As JSON they have the names and defaults of <https://keras.io/api/optimizers/> and <https://keras.io/api/losses/>, in
 
-mod config;
+pub(crate) mod config;
 mod loss;
 mod optimizer;
 mod schedule;
@@ -13,7 +13,6 @@ use crate::{
     format::json::{Object, Value},
 };
 use config::numbers;
-pub(crate) use config::{class_of, optional};
 pub use loss::Loss;
 pub use optimizer::{Clip, Optimizer, Rule};
 pub use schedule::Schedule;

@@ -4,7 +4,7 @@
 use super::{prepare::fans, random::Random};
 use crate::{
     Error, Layer, Model, Node, Result, Tensor,
-    compile::{class_of, optional},
+    compile::config::{class_of, optional},
     format::{
         container::{Weights, kind},
         json::{Object, Value},

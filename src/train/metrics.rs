@@ -4,7 +4,7 @@
 use super::loss::{Batch, loss};
 use crate::{
     Error, Loss, Result,
-    compile::{class_of, optional},
+    compile::config::{class_of, optional},
     format::json::{Object, Value},
 };
 

@@ -137,8 +137,11 @@ pub(super) fn clip(graph: &mut Graph) -> Outcome {
         if number.is_nan() {
             return Err(graph.fail(Error::format("a bound is NaN")));
         }
-        // Infinite ones have no place in a container's JSON.
-        *number = number.max(f32::MIN).min(f32::MAX);
+        // Infinite ones have no place in a container's JSON. Not by `clamp`, whose panic would bring along how floats are
+        // written: 9 KB of the download.
+        if number.is_infinite() {
+            *number = f32::MAX.copysign(*number);
+        }
     }
     let function = match numbers {
         [0.0, f32::MAX] => RELU,
