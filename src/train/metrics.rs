@@ -8,6 +8,11 @@ use crate::{
     format::json::{Object, Value},
 };
 
+/// A file of a few bytes can ask for any number.
+const MOST_THRESHOLDS: usize = 100_000;
+/// 128 MB of counts.
+const MOST_CLASSES: usize = 4096;
+
 /// A metric and what it has gathered.
 pub(super) struct Metric {
     /// What it is reported as.
@@ -161,6 +166,20 @@ impl Metric {
         };
         if let Some(Value::String(own)) = config.take_optional("name") {
             name = own;
+        }
+        match &kind {
+            Kind::Hits { class: Some(class), .. } if *class >= last => {
+                return Err(Error::value(format!("class_id is {class}, and the output has {last} classes")));
+            }
+            Kind::Auc { thresholds, .. } if *thresholds > MOST_THRESHOLDS => {
+                return Err(Error::value(format!("num_thresholds is more than {MOST_THRESHOLDS}")));
+            }
+            Kind::Confusion if last > MOST_CLASSES => {
+                return Err(Error::unsupported(format!(
+                    "a confusion matrix of more than {MOST_CLASSES} classes"
+                )));
+            }
+            _ => {}
         }
         // What is as it would be without.
         config.take_optional("dtype");
