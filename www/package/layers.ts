@@ -1,8 +1,9 @@
 /** New models: layers by their options, one behind the other or called on one another. */
 import { NearsideError, assertKnown } from './errors.js';
+import type { Choice, Named } from './fit.js';
 import { Model } from './model.js';
 import type { LayerInfo, TensorSpec } from './model.js';
-import type { Choice, Named } from './training/compilation.js';
+
 
 /** What a layer will compute, for the next layer to be called on. */
 export interface Symbolic {

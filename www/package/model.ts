@@ -2,11 +2,11 @@
 import type { DeviceReport, StepProfile } from './device.js';
 import { type Engine, assertLive, guard, open, saveAs, startEngine, withTraining } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
+import type { BatchSource, EvaluateOptions, FitOptions, History, Logs } from './fit.js';
 import { type ModelInput, toArrays } from './input.js';
 import { type EngineInfo, type Port, Runner, width } from './runner.js';
 import { Tensor } from './tensor.js';
-import type { BatchSource, EvaluateOptions, FitOptions, History, Trainee } from './train.js';
-import type { Logs } from './training/requests.js';
+import type { Trainee } from './train.js';
 
 /** An input or output of a model. */
 export interface TensorSpec {

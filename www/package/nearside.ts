@@ -20,11 +20,8 @@ export type { LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOp
 export type { FetchOptions, FileContent, ModelSource } from './source.js';
 export { Tensor, type NestedArray } from './tensor.js';
 export * from './layers.js';
-export { earlyStopping, modelCheckpoint, reduceLROnPlateau, type Callback, type Monitor, type Training } from './training/callbacks.js';
-export type { BatchSource, EvaluateOptions, FitOptions, History } from './train.js';
-export type { Batch, ClassWeight } from './training/batches.js';
-export type { Choice, Compilation, Named } from './training/compilation.js';
-export type { Logs } from './training/requests.js';
+export { earlyStopping, modelCheckpoint, reduceLROnPlateau, type Callback, type Monitor, type Training } from './callbacks.js';
+export type { Batch, BatchSource, Choice, ClassWeight, Compilation, EvaluateOptions, FitOptions, History, Logs, Named } from './fit.js';
 
 /** How a model is loaded. */
 export interface LoadOptions extends FetchOptions {

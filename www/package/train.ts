@@ -1,10 +1,11 @@
 /** Training: a part of the package that is fetched when a model is trained. It shares no code with the rest. */
-import type { ModelInput, InputValues } from './input.js';
+import type { Batch, BatchSource, ClassWeight, EvaluateOptions, FitOptions, History, Logs } from './fit.js';
+import type { ModelInput } from './input.js';
 import type { TensorSpec } from './model.js';
-import { type Batch, type ClassWeight, type Samples, batches, samplesOf, split } from './training/batches.js';
-import type { Callback, Training } from './training/callbacks.js';
-import { compiledOf, type Compilation } from './training/compilation.js';
-import type { Batches, Logs } from './training/requests.js';
+import { type Samples, batches, samplesOf, split } from './training/batches.js';
+import type { Training } from './callbacks.js';
+import { compiledOf } from './training/compilation.js';
+import type { Batches } from './training/requests.js';
 import { type Host, Session } from './training/session.js';
 
 export type { Host } from './training/session.js';
@@ -19,48 +20,6 @@ export interface Trainee {
   replace: (container: Uint8Array) => void;
   saveAs: (container: Uint8Array, format: 'h5' | 'keras' | 'onnx' | 'safetensors') => Promise<Uint8Array>;
 }
-
-/** How a model is trained. */
-export interface FitOptions extends Compilation {
-  /** Passes over the samples; 1 unless given. */
-  epochs?: number;
-  /** Samples a step; 32 unless given. */
-  batchSize?: number;
-  /** Whether each epoch takes the samples in another order; true unless given. */
-  shuffle?: boolean;
-  /** The same seed gives the same training: the order of the samples, and what dropout drops. */
-  seed?: number;
-  /** The last share of the samples, from 0 to 1, that is not trained with but evaluated behind each epoch. */
-  validationSplit?: number;
-  /** What is evaluated behind each epoch. */
-  validationData?: { x: ModelInput; y: ModelInput; sampleWeight?: InputValues };
-  /** A factor of the loss for the samples of each class: `{ 0: 1, 1: 5 }`. */
-  classWeight?: ClassWeight;
-  /** A factor of the loss for each sample. */
-  sampleWeight?: InputValues;
-  callbacks?: Callback[];
-  /** Ends the training behind the batches under way: what was learnt until then stays. */
-  signal?: AbortSignal;
-}
-
-/** How a model is evaluated. */
-export interface EvaluateOptions extends Pick<Compilation, 'loss' | 'metrics'> {
-  /** Samples at a time; 32 unless given. It changes nothing but the speed. */
-  batchSize?: number;
-  sampleWeight?: InputValues;
-  signal?: AbortSignal;
-}
-
-/** What happened in a training. */
-export interface History {
-  /** Numbers of the epochs. */
-  epoch: number[];
-  /** For each log, its value behind each epoch. */
-  history: Record<string, Logs[string][]>;
-}
-
-/** Batches that are made as they are needed: called anew for each epoch. */
-export type BatchSource = AsyncIterable<Batch> | Iterable<Batch> | (() => AsyncIterable<Batch> | Iterable<Batch>);
 
 /** A new model, as a container. */
 export async function build(host: Host, layers: object, seed: number): Promise<Uint8Array> {

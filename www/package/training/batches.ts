@@ -1,5 +1,6 @@
 /** Samples on their way to the worker: which rows make a batch, copied where they can be given away. */
-import type { Column, InputValues, ModelInput } from '../input.js';
+import type { Batch, ClassWeight } from '../fit.js';
+import type { Column, InputValues } from '../input.js';
 import type { TensorSpec } from '../model.js';
 import type { Batches } from './requests.js';
 import type { Host } from './session.js';
@@ -11,16 +12,6 @@ export interface Samples {
   targets: Column[];
   weights: Column | undefined;
 }
-
-/** One batch of an iterator. */
-export interface Batch {
-  x: ModelInput;
-  y: ModelInput;
-  sampleWeight?: InputValues;
-}
-
-/** Weights by class: of a label, or of the place of the 1. A class that is not named weighs 1. */
-export type ClassWeight = Record<number, number>;
 
 /** @throws `shape` where inputs, targets and weights are not of as many samples. */
 export function samplesOf(host: Host, specs: { inputs: TensorSpec[]; targets: TensorSpec[] }, { x, y, sampleWeight }: Batch, classWeight: ClassWeight | undefined): Samples {

@@ -1,30 +1,7 @@
 /** Losses, optimizers and metrics as callers name them, in the form of Keras's JSON. */
+import type { Compilation } from '../fit.js';
 import type { TensorSpec } from '../model.js';
 import type { Host } from './session.js';
-
-/** A class of Keras's with its options. Functions such as `adam` make it. */
-export interface Named {
-  class_name: string;
-  config: Record<string, unknown>;
-}
-
-/** By Keras's name, as `'adam'` or `'sparse_categorical_crossentropy'`, or with options. */
-export type Choice = string | Named;
-
-/** How a model is trained. */
-export interface Compilation {
-  /**
-   * What is made small: for a model with several outputs a list, or by their names. Without a loss and an optimizer a model
-   * goes on as it was trained before, with what its optimizer remembers.
-   */
-  loss?: Choice | Choice[] | Record<string, Choice>;
-  /** A factor for each output's loss. */
-  lossWeights?: number[] | Record<string, number>;
-  /** How the weights are changed; as in Keras `'rmsprop'` unless given. */
-  optimizer?: Choice;
-  /** What is told besides the loss: a list, or lists by the names of outputs. */
-  metrics?: Choice[] | Record<string, Choice[]>;
-}
 
 /** What the worker is told; nothing where the model goes on as before. */
 export function compiledOf(host: Host, { loss, lossWeights, optimizer, metrics }: Compilation, outputs: TensorSpec[]): string | undefined {

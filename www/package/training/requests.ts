@@ -1,5 +1,6 @@
 /** What is said between the page and the worker that trains. */
 import type { PlainError } from '../errors.js';
+import type { Logs } from '../fit.js';
 
 export type Request =
   | { act: 'start'; module: WebAssembly.Module }
@@ -43,8 +44,5 @@ export interface Answer {
   /** `results`: bytes of the module's memory. */
   memory?: number;
 }
-
-/** What is told of an epoch: the loss and the metrics by name. Most are numbers. */
-export type Logs = Record<string, number | number[] | number[][]>;
 
 export type Reply = { answer: Answer } | { error: PlainError } | { fault: string };

@@ -1,7 +1,8 @@
 /** The worker's side of a training: the module, and the model in it. */
 import { Training, build, initSync, wasmMemory } from '../../generated/train.js';
 import { isPlainError } from '../errors.js';
-import type { Answer, Batches, Logs, Reply, Request } from './requests.js';
+import type { Logs } from '../fit.js';
+import type { Answer, Batches, Reply, Request } from './requests.js';
 
 let model: Training | undefined;
 

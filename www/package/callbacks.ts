@@ -1,5 +1,5 @@
 /** What looks on while a model is trained, and may end it. */
-import type { Logs } from './requests.js';
+import type { Logs } from './fit.js';
 
 /** A training under way, as callbacks see it. */
 export interface Training {
