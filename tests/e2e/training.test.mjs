@@ -179,6 +179,27 @@ inBrowser('training', { webgpu: false, folders: FOLDERS }, (context) => {
     assert.match(found.once.message, /epoch 1.*a second time/);
   });
 
+  test('a model of several inputs and outputs is trained by their names', async () => {
+    const { losses, one, unknown, logs } = await evaluate(async () => {
+      const { x, y } = clusters(60, 4, 2);
+      const [left, right] = [input([4], { name: 'left' }), input([4], { name: 'right' })];
+      const both = concatenate()(dense(6, { activation: 'tanh' })(left), right);
+      const outputs = [dense(2, { activation: 'softmax', name: 'kind' })(both), dense(1, { name: 'size' })(both)];
+      const own = model({ inputs: [left, right], outputs, seed: 1 });
+      const size = Float32Array.from(y, (label) => label * 3 - 1);
+      const how = { loss: { kind: 'sparse_categorical_crossentropy', size: 'mse' }, lossWeights: { size: 0.1 }, metrics: { kind: ['accuracy'] }, optimizer: adam({ learningRate: 0.02 }) };
+      const { history } = await own.fit({ left: x, right: x }, { kind: y, size }, { ...how, epochs: 20, seed: 1 });
+      const one = await caught(() => own.fit({ left: x, right: x }, y, how));
+      const unknown = await caught(() => own.fit({ left: x, right: x }, { kind: y, size }, { ...how, loss: { type: 'mse' } }));
+      return { losses: history.loss, one, unknown, logs: await own.evaluate({ left: x, right: x }, { kind: y, size }) };
+    });
+    assert.ok(losses.at(-1) < losses[0] / 2, `${losses}`);
+    assert.match(one.message, /one array given, and the model has 2 outputs; give { kind: …, size: … }/);
+    assert.match(unknown.message, /no output 'type'; it has kind, size/);
+    assert.deepEqual(Object.keys(logs), ['loss', 'kind_loss', 'kind_accuracy', 'size_loss']);
+    assert.ok(Math.abs(logs.loss - logs.kind_loss - 0.1 * logs.size_loss) < 1e-6);
+  });
+
   test('an aborted training leaves what was learnt', async () => {
     const { error, before, after, again } = await evaluate(async () => {
       const { x, y } = clusters(2000, 4, 2);

@@ -1,6 +1,6 @@
 /** Samples on their way to the worker: which rows make a batch, copied where they can be given away. */
 import type { Batch, ClassWeight } from '../fit.js';
-import type { Column, InputValues } from '../input.js';
+import type { Column, InputValues, ModelInput } from '../input.js';
 import type { TensorSpec } from '../model.js';
 import type { Batches } from './requests.js';
 import type { Host } from './session.js';
@@ -15,8 +15,8 @@ export interface Samples {
 
 /** @throws `shape` where inputs, targets and weights are not of as many samples. */
 export function samplesOf(host: Host, specs: { inputs: TensorSpec[]; targets: TensorSpec[] }, { x, y, sampleWeight }: Batch, classWeight: ClassWeight | undefined): Samples {
-  const inputs = host.columns(x, specs.inputs);
-  const targets = host.columns(y, specs.targets);
+  const inputs = columns(host, x, specs.inputs, 'inputs');
+  const targets = columns(host, y, specs.targets, 'outputs');
   const count = rows(inputs[0]!);
   if (!Number.isInteger(count)) {
     const { name } = specs.inputs[0]!;
@@ -34,6 +34,14 @@ export function samplesOf(host: Host, specs: { inputs: TensorSpec[]; targets: Te
   const weights = weightsOf(host, sampleWeight, targets, count, classWeight);
   if (weights) check(weights, 'sampleWeight');
   return { count, inputs, targets, weights };
+}
+
+/** One column for each of the model's inputs or outputs. */
+function columns(host: Host, given: ModelInput, specs: TensorSpec[], what: string): Column[] {
+  const found = host.columns(given, specs);
+  if (found.length === specs.length) return found;
+  const names = specs.map(({ name }) => `${name}: …`).join(', ');
+  throw host.error('value', `one array given, and the model has ${specs.length} ${what}; give { ${names} }`);
 }
 
 function rows({ values, width }: Column): number {
