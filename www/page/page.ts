@@ -11,6 +11,7 @@ import { FetchReport } from './report.js';
 import { RowForm } from './row.js';
 import { Gallery, Samples } from './samples.js';
 import { readsDigits, showSummary } from './summary.js';
+import { Tabs } from './tabs.js';
 import type { Verdict } from './verdict.js';
 
 const DIGITS = 'mnist_784_128_128_10.h5';
@@ -33,6 +34,8 @@ let digits: Model | null = null;
 let own: Model | null = null;
 /** Whether the engine was started afresh since the last prediction that went well. */
 let recovered = false;
+/** Whether the tab that trains is open, or being fetched. */
+let training = false;
 
 function drawingChanged(): void {
   find('placeholder').hidden = !pad.empty;
@@ -192,5 +195,23 @@ function backToDigits(): void {
   before?.dispose();
 }
 
+/** The tab that trains is fetched when it is opened. */
+async function openTraining(): Promise<void> {
+  if (training) return;
+  training = true;
+  try {
+    const part = await import('./train/train.js');
+    part.openTraining((model, name) => {
+      tabs.open('predict');
+      useOwn(model, name);
+      find(readsDigits(model) ? 'canvas' : 'row-input').focus();
+    });
+  } catch (error) {
+    training = false; // so that opening the tab again tries again
+    showError(find('train-errors'), error, 'The tab that trains could not be fetched');
+  }
+}
+
 root.dataset.state = 'loading';
+const tabs = new Tabs((name) => name === 'train' && void openTraining());
 void start();

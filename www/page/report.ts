@@ -2,7 +2,7 @@ import { find, make } from './dom.js';
 import { bytes, plural } from './format.js';
 
 /** What was fetched, by what it is for. */
-const KINDS = ['page', 'engine', 'GPU', 'formats', 'model', 'test images'] as const;
+const KINDS = ['page', 'engine', 'GPU', 'formats', 'training', 'model', 'test images', 'training images'] as const;
 type FetchKind = (typeof KINDS)[number];
 
 interface Fetched {
@@ -72,14 +72,19 @@ export class FetchReport {
   }
 }
 
+/** Files of the package that are fetched when they are needed. */
+const PARTS: Record<string, FetchKind> = { formats: 'formats', gpu: 'GPU', train: 'training', 'browser-trainer': 'training' };
+
 function kindOf(entry: PerformanceEntry): FetchKind {
   const { pathname } = new URL(entry.name);
   if (entry.entryType === 'navigation') return 'page';
   if (pathname.includes('/models/')) return 'model';
   if (pathname.includes('/nearside/')) {
-    const part = /\/(formats|gpu)\.\w+$/.exec(pathname)?.[1];
-    return part === 'gpu' ? 'GPU' : part === 'formats' ? 'formats' : 'engine';
+    const part = /\/(formats|gpu|train|browser-trainer)[\w-]*\.\w+$/.exec(pathname)?.[1] ?? '';
+    return PARTS[part] ?? 'engine';
   }
+  if (pathname.includes('/train/')) return 'training';
+  if (pathname.includes('/data/')) return 'training images';
   return pathname.endsWith('/samples.bin') ? 'test images' : 'page';
 }
 

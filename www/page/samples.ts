@@ -32,7 +32,15 @@ export class Samples {
 
   /** All images as one batch, row by row. */
   batch(): Float32Array {
-    return Float32Array.from(this.file.subarray(0, this.length * PIXELS), (byte) => byte / 255);
+    const pixels = this.file.subarray(0, this.length * PIXELS);
+    const batch = new Float32Array(pixels.length);
+    // A loop: for ten thousand images `Float32Array.from` takes a second.
+    for (let i = 0; i < pixels.length; i++) batch[i] = pixels[i]! / 255;
+    return batch;
+  }
+
+  get labels(): Uint8Array {
+    return this.file.subarray(this.length * PIXELS);
   }
 }
 
