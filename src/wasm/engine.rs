@@ -15,12 +15,6 @@ use js_sys::{Array, Uint8Array, Uint32Array};
 use std::{borrow::Cow, cell::RefCell, ops::Range, rc::Rc};
 use wasm_bindgen::prelude::*;
 
-/// The memory that the addresses are of.
-#[wasm_bindgen(js_name = wasmMemory)]
-pub fn wasm_memory() -> JsValue {
-    wasm_bindgen::memory()
-}
-
 /// The model of a container.
 #[wasm_bindgen]
 pub struct Container {

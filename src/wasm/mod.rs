@@ -20,6 +20,13 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
+/// The memory that addresses are of.
+#[cfg(any(feature = "engine", feature = "train"))]
+#[wasm_bindgen(js_name = wasmMemory)]
+pub fn wasm_memory() -> JsValue {
+    wasm_bindgen::memory()
+}
+
 /// `{ kind, message, context }`, which the TypeScript turns into a `NearsideError`.
 fn to_js_error(error: Error) -> JsValue {
     let Context { layer, tensor, offset } = error.context();

@@ -12,12 +12,6 @@ use crate::{
 use js_sys::{Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
-/// The memory that the addresses are of.
-#[wasm_bindgen(js_name = wasmMemory)]
-pub fn wasm_memory() -> JsValue {
-    wasm_bindgen::memory()
-}
-
 /// A new model of layers that are given as JSON, as a container.
 #[wasm_bindgen]
 pub fn build(layers: String, seed: f64) -> JsResult<Uint8Array> {
