@@ -182,6 +182,16 @@ impl Trainer {
         Ok(())
     }
 
+    /// The addresses of what is to be written: inputs, targets and the samples' weights.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn addresses(&mut self) -> Vec<usize> {
+        let mut addresses = vec![];
+        addresses.extend((0..self.inputs()).map(|index| self.input(index).as_ptr() as usize));
+        addresses.extend(self.targets.iter().map(|target| target.as_ptr() as usize));
+        addresses.push(self.sample_weights.as_ptr() as usize);
+        addresses
+    }
+
     /// Where the samples of an input are to be written.
     pub fn input(&mut self, index: usize) -> &mut [f32] {
         let port = self.ports().nth(index).map(|port| self.network.plan.inputs[port].slot);
