@@ -549,6 +549,7 @@ fn a_lost_device_costs_what_was_not_kept() {
     context.destroy();
     let error = step(&mut gpu, &X, &Y).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+    assert!(error.to_string().contains("after 5 steps"), "{error}");
     assert_eq!(block_on(gpu.keep()).unwrap_err().kind(), ErrorKind::Device);
     // The CPU goes on.
     let mut trainer = gpu.into_trainer();

@@ -48,4 +48,35 @@ inBrowser('training on a GPU', { webgpu: true }, (context) => {
     assertRefused(error, 'value', /samples hold values that are not finite/);
     assert.ok(finite);
   });
+
+  test('a GPU that is lost in the second epoch leaves what was learnt in the first', async () => {
+    // The worker's device is destroyed where its second epoch begins.
+    const lose = () => {
+      const ask = GPUAdapter.prototype.requestDevice;
+      let device;
+      GPUAdapter.prototype.requestDevice = async function (...how) {
+        return (device = await ask.apply(this, how));
+      };
+      let epochs = 0;
+      addEventListener('message', ({ data }) => data.act === 'train' && ++epochs === 2 && device.destroy());
+    };
+    await context.page.route('**/browser-gpu-trainer.js', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `(${lose})();${await response.text()}` });
+    });
+    const { error, lost, once } = await context.page.evaluate(async () => {
+      const x = Float32Array.from({ length: 40 }, (_, i) => Math.sin(i * 1.7));
+      const y = Float32Array.from({ length: 20 }, (_, i) => x[2 * i] - x[2 * i + 1]);
+      const make = () => sequential([dense(7, { activation: 'tanh', inputShape: [2] }), dense(1)], { seed: 4 });
+      const how = { loss: 'mse', optimizer: 'adam', shuffle: false, batchSize: 20 };
+      const [own, other] = [make(), make()];
+      const error = await caught(() => own.fit(x, y, { ...how, epochs: 9, device: 'gpu' }));
+      await other.fit(x, y, { ...how, epochs: 1 });
+      const predicted = async (model) => Array.from((await model.predict(x)).data);
+      return { error, lost: await predicted(own), once: await predicted(other) };
+    });
+    await context.page.unroute('**/browser-gpu-trainer.js');
+    assertRefused(error, 'device', /^epoch 1, batch 0?1?: .*lost/);
+    lost.forEach((value, i) => assert.ok(Math.abs(value - once[i]) <= 1e-4, `${value}, ${once[i]} wanted`));
+  });
 });

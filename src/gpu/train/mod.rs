@@ -220,6 +220,11 @@ impl Machine {
         Ok(Answer { buffer: read_back, values, submission, mapped })
     }
 
+    /// Why the device was lost, if it was.
+    pub fn lost(&self) -> Option<String> {
+        self.context.lost()
+    }
+
     fn read_back(&mut self, values: usize) -> wgpu::Buffer {
         // Powers of two, for a smaller batch to find one that was kept.
         let size = ((values.max(1) * size_of::<f32>()) as u64).next_power_of_two();

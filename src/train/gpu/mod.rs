@@ -141,10 +141,18 @@ impl GpuTrainer {
 
     /// Ends the training.
     fn fail(&mut self, error: Error) -> Error {
-        if error.kind() == ErrorKind::Device {
-            self.trainer.iterations = self.kept;
-        }
         self.in_flight.clear();
+        if error.kind() != ErrorKind::Device {
+            return self.failed.get_or_insert(error).clone();
+        }
+        self.trainer.iterations = self.kept;
+        let error = match self.machine.lost() {
+            Some(reason) => Error::device(format!(
+                "the GPU was lost in training: {reason}; what was kept after {} steps is left, to go on with on the CPU",
+                self.kept
+            )),
+            None => error,
+        };
         self.failed.get_or_insert(error).clone()
     }
 
