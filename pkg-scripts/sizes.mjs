@@ -12,6 +12,7 @@ const DOWNLOADS = [
   { name: 'engine-relaxed', files: ['engine-relaxed.wasm', 'nearside.js'], budget: 100_000 },
   { name: 'GPU', files: ['gpu.wasm', 'gpu.js'], budget: 65_000 },
   { name: 'training', files: ['train.wasm', 'train.js', 'browser-trainer.js'], budget: 102_000 },
+  { name: 'training on a GPU', files: ['train-gpu.wasm', 'train.js', 'browser-gpu-trainer.js'], budget: 165_000 },
   { name: 'formats', files: ['formats.wasm', 'formats.js'], budget: 315_000 },
 ];
 

@@ -68,7 +68,7 @@ pub(super) fn name_layer(program: &Program, task: Option<&Task>, error: Error) -
 }
 
 /// For people; in whole numbers, because printing floats takes 18 KB of code.
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
@@ -230,7 +230,7 @@ impl Drop for ReadBack {
     }
 }
 
-fn make(context: &GpuContext, label: &str, size: u64, usage: Usage) -> wgpu::Buffer {
+pub(super) fn make(context: &GpuContext, label: &str, size: u64, usage: Usage) -> wgpu::Buffer {
     context.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size,

@@ -10,9 +10,9 @@ use std::cell::RefCell;
 
 /// A file of `shaders/`.
 #[derive(Clone, Copy)]
-struct File {
-    name: &'static str,
-    text: &'static str,
+pub(super) struct File {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
 }
 
 /// The file as build.rs left it: without comments and indentation, which pages would download.
@@ -22,36 +22,39 @@ macro_rules! file {
     };
 }
 
-const STEP: File = file!("step.wgsl");
-const SECOND: File = file!("second.wgsl");
-const NAN: File = file!("nan.wgsl");
-const MATH: File = file!("math.wgsl");
-const RELU: File = file!("relu.wgsl");
-const ACTIVATION: File = file!("activation.wgsl");
+#[cfg(feature = "train")]
+pub(super) use file;
+
+pub(super) const STEP: File = file!("step.wgsl");
+pub(super) const SECOND: File = file!("second.wgsl");
+pub(super) const NAN: File = file!("nan.wgsl");
+pub(super) const MATH: File = file!("math.wgsl");
+pub(super) const RELU: File = file!("relu.wgsl");
+pub(super) const ACTIVATION: File = file!("activation.wgsl");
 const INPUT_ALIGNED: File = file!("input_aligned.wgsl");
 const INPUT_UNALIGNED: File = file!("input_unaligned.wgsl");
 const WEIGHTS_F32: File = file!("weights_f32.wgsl");
 const WEIGHTS_F16: File = file!("weights_f16.wgsl");
 const WEIGHTS_INT8: File = file!("weights_int8.wgsl");
 const FINISH: File = file!("finish.wgsl");
-const ROW_SHARED: File = file!("row_shared.wgsl");
-const ROW_ALONE: File = file!("row_alone.wgsl");
+pub(super) const ROW_SHARED: File = file!("row_shared.wgsl");
+pub(super) const ROW_ALONE: File = file!("row_alone.wgsl");
 const DENSE: File = file!("dense.wgsl");
 const DENSE_BLOCK: File = file!("dense_block.wgsl");
 const DENSE_DIRECT: File = file!("dense_direct.wgsl");
 const DENSE_FEW_DIRECT: File = file!("dense_few_direct.wgsl");
 const DENSE_ROW: File = file!("dense_row.wgsl");
 const DENSE_ROW_DIRECT: File = file!("dense_row_direct.wgsl");
-const ACTIVATE: File = file!("activate.wgsl");
-const SOFTMAX: File = file!("softmax.wgsl");
-const LOG_SOFTMAX: File = file!("log_softmax.wgsl");
+pub(super) const ACTIVATE: File = file!("activate.wgsl");
+pub(super) const SOFTMAX: File = file!("softmax.wgsl");
+pub(super) const LOG_SOFTMAX: File = file!("log_softmax.wgsl");
 const SPARSEMAX: File = file!("sparsemax.wgsl");
 const GLU: File = file!("glu.wgsl");
 const REDUCE: File = file!("reduce.wgsl");
 const REDUCE_SHARED: File = file!("reduce_shared.wgsl");
 const REDUCE_ALONE: File = file!("reduce_alone.wgsl");
 const NORMALIZE: File = file!("normalize.wgsl");
-const COMBINE: File = file!("combine.wgsl");
+pub(super) const COMBINE: File = file!("combine.wgsl");
 const SELECT: File = file!("select.wgsl");
 const PLACE: File = file!("place.wgsl");
 const LOOKUP: File = file!("lookup.wgsl");
@@ -81,13 +84,13 @@ enum Spread {
 }
 
 /// Threads of a workgroup that computes values, each of which strides on.
-const THREADS: u32 = 256;
+pub(super) const THREADS: u32 = 256;
 /// Threads of a workgroup that computes rows.
-const ROW_THREADS: u32 = 64;
+pub(super) const ROW_THREADS: u32 = 64;
 /// Values of a row up to which one thread computes it: 64 threads would wait for each other longer. On a processor, where
 /// waiting costs 80 µs, those for which sums one by one are exact enough.
-const NARROW: u32 = 32;
-const NARROW_FOR_A_PROCESSOR: u32 = 256;
+pub(super) const NARROW: u32 = 32;
+pub(super) const NARROW_FOR_A_PROCESSOR: u32 = 256;
 
 /// Whether a thread computes a row by itself.
 fn alone(task: &Task, software: bool) -> bool {
@@ -223,7 +226,7 @@ fn activates(task: &Task) -> bool {
 }
 
 /// Number of the last function that relu.wgsl has.
-const LAST_OF_RELU: u32 = 1;
+pub(super) const LAST_OF_RELU: u32 = 1;
 
 /// Which function `activation` is. But for the last two, NaN stays what it is.
 fn activation(task: &Task) -> String {
@@ -245,6 +248,8 @@ pub fn shader_sources() -> Vec<(Vec<&'static str>, String)> {
             sources.push((names, variant.source(&task, false)));
         }
     }
+    #[cfg(feature = "train")]
+    sources.extend(super::train::sources());
     sources
 }
 

@@ -11,6 +11,8 @@ mod kernel;
 #[cfg_attr(not(target_arch = "wasm32"), path = "native.rs")]
 mod platform;
 mod profile;
+#[cfg(feature = "train")]
+pub(crate) mod train;
 mod tune;
 
 pub use context::GpuContext;

@@ -71,6 +71,18 @@ pub(super) async fn mapped<T>(device: &wgpu::Device, answer: oneshot::Receiver<T
     answer.await.ok()
 }
 
+/// As [`mapped`], but waits for one submission alone, while those behind it go on.
+#[cfg(feature = "train")]
+pub(super) async fn mapped_by<T>(
+    device: &wgpu::Device,
+    submission: wgpu::SubmissionIndex,
+    answer: oneshot::Receiver<T>,
+) -> Option<T> {
+    let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+    device.poll(poll).ok()?;
+    answer.await.ok()
+}
+
 /// Copies a part of mapped memory that begins at byte `start`.
 pub(super) fn copy(view: &wgpu::BufferView, start: usize, out: &mut [f32]) {
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);

@@ -133,6 +133,16 @@ pub(super) async fn mapped<T>(_device: &wgpu::Device, answer: oneshot::Receiver<
     answer.await.ok()
 }
 
+/// The same: nothing else is waited for.
+#[cfg(feature = "train")]
+pub(super) async fn mapped_by<T>(
+    _device: &wgpu::Device,
+    _submission: wgpu::SubmissionIndex,
+    answer: oneshot::Receiver<T>,
+) -> Option<T> {
+    answer.await.ok()
+}
+
 /// Copies a part of mapped memory that begins at byte `start`, without wgpu's copy of the whole.
 pub(super) fn copy(view: &wgpu::BufferView, start: usize, out: &mut [f32]) {
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);

@@ -150,7 +150,7 @@ fn number(function: Rowwise) -> u32 {
 }
 
 /// The number of a function in activation.wgsl.
-fn code(function: Elementwise) -> u32 {
+pub(crate) fn code(function: Elementwise) -> u32 {
     match function {
         Elementwise::Linear => 0,
         Elementwise::Relu { .. } => 1,

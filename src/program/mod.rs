@@ -3,10 +3,13 @@
 //! A GPU knows neither layers nor formats: it has slots, buffers of weights and tables, and tasks, each a call of one
 //! shader. `lower` makes them of a plan, and `weights` the bytes of the buffers.
 
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "train"))]
 mod lower;
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "train"))]
 pub mod weights;
+
+#[cfg(all(feature = "train", feature = "gpu"))]
+pub(crate) use lower::code;
 
 use crate::{Error, Result};
 

@@ -6,6 +6,8 @@
 //!                                                                    Trainer ──► Model
 //! ```
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod initializer;
 mod loss;
 mod metrics;
@@ -15,11 +17,13 @@ mod prepare;
 mod random;
 
 use crate::{
-    Compiled, Elementwise, Error, Kernel, Loss, Model, Result, Rowwise, Source, Tensor,
+    Compiled, Elementwise, Error, Kernel, Loss, Model, Port, Result, Rowwise, Source, Tensor,
     compile::{OptimizerState, Schedule, Slot},
     format::json::Value,
     program::{check_count, check_limits},
 };
+#[cfg(feature = "gpu")]
+pub use gpu::GpuTrainer;
 pub use initializer::build;
 use loss::Batch;
 use metrics::Metric;
@@ -178,6 +182,16 @@ impl Trainer {
         Ok(())
     }
 
+    /// The addresses of what is to be written: inputs, targets and the samples' weights.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn addresses(&mut self) -> Vec<usize> {
+        let mut addresses = vec![];
+        addresses.extend((0..self.inputs()).map(|index| self.input(index).as_ptr() as usize));
+        addresses.extend(self.targets.iter().map(|target| target.as_ptr() as usize));
+        addresses.push(self.sample_weights.as_ptr() as usize);
+        addresses
+    }
+
     /// Where the samples of an input are to be written.
     pub fn input(&mut self, index: usize) -> &mut [f32] {
         let port = self.ports().nth(index).map(|port| self.network.plan.inputs[port].slot);
@@ -275,11 +289,16 @@ impl Trainer {
             !parameter.updated || !parameter.suspect || sum_of_squares(&parameter.gradient).is_finite()
         };
         if let Some(parameter) = self.network.parameters.iter().find(|parameter| !finite(parameter)) {
-            let name = &self.model.layers[parameter.layer].name;
-            let message = "the gradient is not finite; a lower learning rate or clipping (clipnorm) may help";
-            return Err(Error::value(message).layer(name).tensor(parameter.weight));
+            return Err(self.gradient_not_finite(parameter));
         }
         Ok(loss)
+    }
+
+    /// The error of a gradient by this parameter that is not finite.
+    fn gradient_not_finite(&self, parameter: &network::Parameter) -> Error {
+        let name = &self.model.layers[parameter.layer].name;
+        let message = "the gradient is not finite; a lower learning rate or clipping (clipnorm) may help";
+        Error::value(message).layer(name).tensor(parameter.weight)
     }
 
     /// From now on, [`differentiate`](Self::differentiate) gives the gradients of the inputs as well. To be called before
@@ -298,10 +317,8 @@ impl Trainer {
         let mut gradients = vec![];
         for parameter in self.network.parameters.iter().filter(|parameter| parameter.updated) {
             let layer = &self.model.layers[parameter.layer];
-            let weights = layer.kind.weights();
-            let own = weights.iter().find(|(name, _)| *name == parameter.weight);
-            let shape = own.map_or(&[][..], |(_, weights)| weights.shape());
-            let value = self.unpacked(parameter.place, parameter.gradient.clone(), shape)?;
+            let shape = self.shape(parameter);
+            let value = self.unpacked(parameter.place, parameter.gradient.clone(), &shape)?;
             gradients.push(Gradient { layer: layer.name.clone(), weight: Some(parameter.weight), value });
         }
         for port in self.ports() {
@@ -410,6 +427,13 @@ impl Trainer {
         }
         model.compiled = Some(Box::new(Compiled { state: Some(state), ..self.compiled.clone() }));
         Ok(model)
+    }
+
+    /// The shape that the model has a parameter in.
+    fn shape(&self, parameter: &network::Parameter) -> Vec<usize> {
+        let weights = self.model.layers[parameter.layer].kind.weights();
+        let own = weights.iter().find(|(name, _)| *name == parameter.weight);
+        own.map_or(vec![], |(_, weights)| weights.shape().to_vec())
     }
 
     /// Values in the order in which a parameter's lie.
@@ -563,18 +587,23 @@ impl Trainer {
         };
         let plan = &self.network.plan;
         if let Some(port) = plan.inputs.iter().find(|port| !finite(port.slot)) {
-            return Error::value("the samples hold values that are not finite")
-                .tensor(original_name(&port.name));
+            return samples_not_finite(port);
         }
         if let Some(step) = plan.steps.iter().find(|step| !finite(step.output)) {
             let Some(node) = self.network.layer_name(step.layer) else { return Error::value(NOT_FINITE) };
             return Error::value(NOT_FINITE).layer(node);
         }
-        Error::value(
-            "the loss is not finite, though all predictions are: look at the targets and the sample weights",
-        )
+        Error::value(LOSS_NOT_FINITE)
     }
 }
+
+/// The error of samples that are not finite.
+fn samples_not_finite(port: &Port) -> Error {
+    Error::value("the samples hold values that are not finite").tensor(original_name(&port.name))
+}
+
+const LOSS_NOT_FINITE: &str =
+    "the loss is not finite, though all predictions are: look at the targets and the sample weights";
 
 const NOT_FINITE: &str =
     "its values are not finite; a lower learning rate, clipping (clipnorm) or standardised inputs may help";

@@ -22,7 +22,7 @@ pub(super) struct Network {
     names: Vec<String>,
     pub parameters: Vec<Parameter>,
     /// For each of the plan's weights, the parameter it is.
-    parameter_of: Vec<Option<usize>>,
+    pub parameter_of: Vec<Option<usize>>,
     /// The weights of dense layers, by the plan's weights.
     pub dense: Vec<Option<PackedDense>>,
     /// What fills each of the plan's inputs.
@@ -32,7 +32,7 @@ pub(super) struct Network {
     pub values: Vec<Vec<f32>>,
     pub gradients: Vec<Vec<f32>>,
     /// Slots whose gradient something depends on.
-    needed: Vec<bool>,
+    pub needed: Vec<bool>,
     pub capacity: usize,
     scratch: Scratch,
     gradient_scratch: GradientScratch,
@@ -313,7 +313,7 @@ impl Network {
     }
 
     /// Fills the inputs that are not the caller's.
-    fn fill(&mut self, samples: usize, mut training: Option<&mut Random>) {
+    pub fn fill(&mut self, samples: usize, mut training: Option<&mut Random>) {
         for (index, (port, filling)) in self.plan.inputs.iter().zip(&self.inputs).enumerate() {
             let mut values = std::mem::take(&mut self.values[port.slot]);
             let length = (self.plan.slots[port.slot] * samples).min(values.len());

@@ -69,6 +69,12 @@ fn cut(gradient: &mut [f32], clip: Option<Clip>, global: f64) {
     }
 }
 
+/// Adam's rate, which makes up for means that began at 0.
+pub(super) fn corrected(rate: f32, [beta_1, beta_2]: [f64; 2], step: u64) -> f32 {
+    let t = (step + 1) as f64;
+    (f64::from(rate) * (1.0 - pow(beta_2, t)).sqrt() / (1.0 - pow(beta_1, t))) as f32
+}
+
 fn update(rule: Rule, weights: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>], rate: f32, step: u64) {
     match (rule, slots) {
         (Rule::Sgd { .. }, []) => sgd(weights, gradient, None, rate),
@@ -76,11 +82,10 @@ fn update(rule: Rule, weights: &mut [f32], gradient: &[f32], slots: &mut [Vec<f3
             sgd(weights, gradient, Some((last, momentum as f32, nesterov)), rate);
         }
         (Rule::Adam { beta_1, beta_2, epsilon, .. }, [mean, square, rest @ ..]) => {
-            let t = (step + 1) as f64;
-            let rate = f64::from(rate) * (1.0 - pow(beta_2, t)).sqrt() / (1.0 - pow(beta_1, t));
+            let rate = corrected(rate, [beta_1, beta_2], step);
             let beta = [(1.0 - beta_1) as f32, (1.0 - beta_2) as f32];
             let largest = rest.first_mut().map(Vec::as_mut_slice);
-            adam(weights, gradient, [mean, square], largest, rate as f32, beta, epsilon as f32);
+            adam(weights, gradient, [mean, square], largest, rate, beta, epsilon as f32);
         }
         (Rule::RmsProp { rho, momentum, epsilon, centered }, [square, rest @ ..]) => {
             let (last, mean) = match (momentum > 0.0, centered, rest) {

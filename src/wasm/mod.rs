@@ -6,10 +6,13 @@ mod engine;
 mod files;
 #[cfg(feature = "formats")]
 mod formats;
-#[cfg(feature = "gpu")]
+// The module that trains on a GPU predicts nothing.
+#[cfg(all(feature = "gpu", not(feature = "train")))]
 mod gpu;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(all(feature = "train", feature = "gpu"))]
+mod train_gpu;
 
 use crate::{Context, Error, format::json::Value};
 use wasm_bindgen::prelude::*;

@@ -5,7 +5,7 @@ use super::{
     to_js_error,
 };
 use crate::{
-    Compiled, Model,
+    Compiled, Model, Result,
     format::{container, json::Value},
     train::{self, Trainer},
 };
@@ -18,6 +18,16 @@ pub fn build(layers: String, seed: f64) -> JsResult<Uint8Array> {
     container_of(&train::build(&layers, seed as u64).map_err(to_js_error)?)
 }
 
+/// A container's model in training.
+pub(super) fn open_trainer(file: &Uint8Array, compiled: Option<String>, seed: f64) -> Result<Trainer> {
+    let mut model: Model = container::read(&copy_bytes(file)?)?;
+    if let Some(text) = compiled {
+        let value = Value::parse(text.as_bytes(), "what the model is compiled with")?;
+        model.compiled = Some(Box::new(Compiled::from_value(value, vec![])?));
+    }
+    Trainer::new(model, seed as u64)
+}
+
 /// A model in training.
 #[wasm_bindgen]
 pub struct Training(Trainer);
@@ -27,15 +37,7 @@ impl Training {
     /// Takes a container's model and what it is compiled with, as JSON; without, it goes on as the container says.
     #[wasm_bindgen(constructor)]
     pub fn new(file: &Uint8Array, compiled: Option<String>, seed: f64) -> JsResult<Training> {
-        let open = || {
-            let mut model: Model = container::read(&copy_bytes(file)?)?;
-            if let Some(text) = compiled {
-                let value = Value::parse(text.as_bytes(), "what the model is compiled with")?;
-                model.compiled = Some(Box::new(Compiled::from_value(value, vec![])?));
-            }
-            Trainer::new(model, seed as u64)
-        };
-        Ok(Self(open().map_err(to_js_error)?))
+        Ok(Self(open_trainer(file, compiled, seed).map_err(to_js_error)?))
     }
 
     /// Values of a target a sample, for each output.
@@ -48,12 +50,7 @@ impl Training {
     /// them.
     pub fn reserve(&mut self, samples: usize) -> JsResult<Vec<usize>> {
         self.0.reserve(samples).map_err(to_js_error)?;
-        let (inputs, targets) = (self.0.inputs(), self.0.target_widths().len());
-        let mut addresses = vec![];
-        addresses.extend((0..inputs).map(|index| self.0.input(index).as_ptr() as usize));
-        addresses.extend((0..targets).map(|index| self.0.target(index).as_ptr() as usize));
-        addresses.push(self.0.sample_weights().as_ptr() as usize);
-        Ok(addresses)
+        Ok(self.0.addresses())
     }
 
     /// A step of training on the samples that were written: the loss before it.

@@ -136,24 +136,32 @@ export async function openOnGpu(original: Original): Promise<OnGpu> {
 
 /** What the training's part of the package uses of this one. */
 const trainingHost: TrainingHost = {
-  start: () => platform.startTrainer(),
-  module: () => (trainingModule ??= readTrainingModule()),
+  start: (device) => {
+    if (device === 'cpu') return platform.startTrainer();
+    if (!platform.startGpuTrainer) throw new NearsideError('device', 'there is no GPU here to train on; train on the CPU');
+    return platform.startGpuTrainer();
+  },
+  module: (device) => (trainingModules[device] ??= readTrainingModule(device)),
   columns: columnsOf,
   error: (kind, message, context) => new NearsideError(kind, message, context),
   toError,
 };
-let trainingModule: Promise<WebAssembly.Module> | undefined;
+const trainingModules: Partial<Record<'cpu' | 'gpu', Promise<WebAssembly.Module>>> = {};
 
-async function readTrainingModule(): Promise<WebAssembly.Module> {
-  const { source, url, hint } = await (hasRelaxed()
-    ? readModule('train-relaxed.wasm', new URL('./train-relaxed.wasm', import.meta.url))
-    : readModule('train.wasm', new URL('./train.wasm', import.meta.url)));
+async function readTrainingModule(device: 'cpu' | 'gpu'): Promise<WebAssembly.Module> {
+  const { source, url, hint } = await trainingFile(device);
   try {
     return await (source instanceof Response ? WebAssembly.compileStreaming(source) : WebAssembly.compile(source));
   } catch (cause) {
-    trainingModule = undefined; // so that the next training tries again
+    delete trainingModules[device]; // so that the next training tries again
     throw new NearsideError('network', `${url} is not a WebAssembly module (${String(cause)}); ${hint}`, { url: url.href }, { cause });
   }
+}
+
+function trainingFile(device: 'cpu' | 'gpu'): ReturnType<typeof readModule> {
+  if (device === 'gpu') return readModule('train-gpu.wasm', new URL('./train-gpu.wasm', import.meta.url));
+  if (hasRelaxed()) return readModule('train-relaxed.wasm', new URL('./train-relaxed.wasm', import.meta.url));
+  return readModule('train.wasm', new URL('./train.wasm', import.meta.url));
 }
 
 /** Calls the training's part of the package, which is fetched by the first call. */

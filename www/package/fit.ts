@@ -45,6 +45,11 @@ export interface FitOptions extends Compilation {
   /** A factor of the loss for each sample. */
   sampleWeight?: InputValues;
   callbacks?: Callback[];
+  /**
+   * What computes the steps; the CPU unless given. A GPU pays for wide layers and large batches. It trains layers without
+   * normalisation, and most losses and optimizers; what it does not is refused with `unsupported`.
+   */
+  device?: 'cpu' | 'gpu';
   /** Ends the training behind the batches under way: what was learnt until then stays. */
   signal?: AbortSignal;
 }

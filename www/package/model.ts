@@ -53,7 +53,7 @@ export type ModelOutput = Tensor | { [outputName: string]: Tensor };
 
 const OPTIONS = ['batchSize', 'signal', 'device'];
 // prettier-ignore
-const FIT_OPTIONS = ['loss', 'lossWeights', 'optimizer', 'metrics', 'epochs', 'batchSize', 'shuffle', 'seed', 'validationSplit', 'validationData', 'classWeight', 'sampleWeight', 'callbacks', 'signal'];
+const FIT_OPTIONS = ['loss', 'lossWeights', 'optimizer', 'metrics', 'epochs', 'batchSize', 'shuffle', 'seed', 'validationSplit', 'validationData', 'classWeight', 'sampleWeight', 'callbacks', 'device', 'signal'];
 
 /** @internal A model that has no weights yet. */
 export interface NewModel {
@@ -275,6 +275,7 @@ export class Model {
    */
   async fit(x: ModelInput | BatchSource, y?: ModelInput | null, options: FitOptions = {}): Promise<History> {
     assertKnown(options, FIT_OPTIONS);
+    assertDevice(options.device);
     throwIfAborted(options.signal);
     if (this.#fitting) throw new NearsideError('value', 'the model is being trained; wait for the fit before');
     this.#fitting = true;

@@ -1,7 +1,8 @@
 /** The worker that trains, in Node. */
 import { parentPort } from 'node:worker_threads';
 import type { Request } from './training/requests.js';
-import { answer, buffers } from './training/trainer.js';
+import { answer } from './training/trainer.js';
+import { buffers } from './training/transfer.js';
 
 parentPort!.on('message', (request: Request) => {
   const reply = answer(request);

@@ -9,6 +9,7 @@ platform.readModule = async (url) => (url.protocol === 'file:' ? readFile(url) :
 
 platform.startWorker = () => port(new URL('./node-worker.js', import.meta.url));
 platform.startTrainer = () => port(new URL('./node-trainer.js', import.meta.url));
+platform.startGpuTrainer = undefined;
 
 function port<Request, Reply>(file: URL): Port<Request, Reply> {
   const worker = new Worker(file);

@@ -18,6 +18,8 @@ export interface Platform {
   startWorker: () => Port<Request, Reply>;
   /** A worker that trains. */
   startTrainer: () => Port<TrainingRequest, TrainingReply>;
+  /** A worker that trains on a GPU, where there may be one. */
+  startGpuTrainer?: (() => Port<TrainingRequest, TrainingReply>) | undefined;
 }
 
 export const platform: Platform = {
@@ -25,6 +27,7 @@ export const platform: Platform = {
   // Each address is written out for bundlers to find it.
   startWorker: () => port(new Worker(new URL('./browser-worker.js', import.meta.url), { type: 'module', name: 'nearside' }), 'browser-worker.js'),
   startTrainer: () => port(new Worker(new URL('./browser-trainer.js', import.meta.url), { type: 'module', name: 'nearside-train' }), 'browser-trainer.js'),
+  startGpuTrainer: () => port(new Worker(new URL('./browser-gpu-trainer.js', import.meta.url), { type: 'module', name: 'nearside-train-gpu' }), 'browser-gpu-trainer.js'),
 };
 
 function port<Request, Reply>(worker: Worker, file: string): Port<Request, Reply> {

@@ -99,7 +99,7 @@ class Fitting {
   async open(): Promise<void> {
     const { host, trainee, options } = this;
     const compiled = compiledOf(host, options, trainee.outputs);
-    const [session, container] = await Promise.all([Session.open(host), trainee.container()]);
+    const [session, container] = await Promise.all([Session.open(host, options.device), trainee.container()]);
     this.#session = session;
     try {
       const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);

@@ -7,8 +7,9 @@ import type { Answer, Reply, Request } from './requests.js';
 
 /** What the training's part of the package uses of the rest, of which it has no copy. */
 export interface Host {
-  start: () => Port<Request, Reply>;
-  module: () => Promise<WebAssembly.Module>;
+  /** @throws `device` where there is no worker that trains on this device. */
+  start: (device: 'cpu' | 'gpu') => Port<Request, Reply>;
+  module: (device: 'cpu' | 'gpu') => Promise<WebAssembly.Module>;
   /** The values of each of these, in the form in which they were given if it is a typed array. */
   columns: (x: ModelInput, specs: TensorSpec[]) => Column[];
   error: (kind: ErrorKind, message: string, context?: ErrorContext) => Error;
@@ -22,9 +23,10 @@ export class Session {
 
   private constructor(
     private host: Host,
+    device: 'cpu' | 'gpu',
     module: WebAssembly.Module,
   ) {
-    this.#port = host.start();
+    this.#port = host.start(device);
     this.#port.listen(
       (reply) => this.#settle(reply),
       (cause) => this.#lose(`the worker that trains failed: ${String(cause)}`),
@@ -32,8 +34,8 @@ export class Session {
     this.ask({ act: 'start', module }).catch(() => undefined); // whoever asks next is told
   }
 
-  static async open(host: Host): Promise<Session> {
-    return new Session(host, await host.module());
+  static async open(host: Host, device: 'cpu' | 'gpu' = 'cpu'): Promise<Session> {
+    return new Session(host, device, await host.module(device));
   }
 
   /** Answers come in the order of requests. */

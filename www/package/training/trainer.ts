@@ -1,6 +1,7 @@
 /** The worker's side of a training: the module, and the model in it. */
 import { Training, build, initSync, wasmMemory } from '../../generated/train.js';
 import { isPlainError } from '../errors.js';
+import { filled } from './fill.js';
 import type { Logs } from '../fit.js';
 import type { Answer, Batches, Reply, Request } from './requests.js';
 
@@ -14,12 +15,6 @@ export function answer(request: Request): Reply {
     if (!isPlainError(thrown)) return { fault: String(thrown) };
     return { error: { kind: thrown.kind, message: thrown.message, context: thrown.context } };
   }
-}
-
-/** What a reply gives away. */
-export function buffers(reply: Reply): ArrayBuffer[] {
-  const container = 'answer' in reply ? reply.answer.container : undefined;
-  return container ? [container.buffer as ArrayBuffer] : [];
 }
 
 function act(request: Request): Answer {
@@ -52,23 +47,12 @@ function memory(): ArrayBuffer {
 }
 
 /** Trains or evaluates batch by batch, up to the first that fails. */
-function run(model: Training, { act, sizes, inputs, targets, weights }: Batches): Answer {
+function run(model: Training, batches: Batches): Answer {
   const start = performance.now();
   const losses: number[] = [];
-  const arrays = [...inputs, ...targets, ...(weights ? [weights] : [])];
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  const each = arrays.map((array) => array.length / total);
-  let done = 0;
   try {
-    for (const size of sizes) {
-      const addresses = model.reserve(size);
-      arrays.forEach((array, i) => {
-        const part = array.subarray(done * each[i]!, (done + size) * each[i]!);
-        new Float32Array(memory(), addresses[i], part.length).set(part);
-      });
-      if (!weights) new Float32Array(memory(), addresses[addresses.length - 1], size).fill(1);
-      losses.push(act === 'train' ? model.step(size) : model.evaluate(size));
-      done += size;
+    for (const size of filled(memory, (samples) => model.reserve(samples), batches)) {
+      losses.push(batches.act === 'train' ? model.step(size) : model.evaluate(size));
     }
   } catch (thrown) {
     if (!isPlainError(thrown)) throw thrown;

@@ -1,0 +1,3 @@
+fn divisor(i: u32, v: f32) -> f32 {
+    return v;
+}
