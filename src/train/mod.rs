@@ -6,6 +6,7 @@
 //!                                                                    Trainer ──► Model
 //! ```
 
+mod check;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod initializer;
@@ -13,22 +14,21 @@ mod loss;
 mod metrics;
 mod network;
 mod optimizer;
+mod output;
 mod prepare;
 mod random;
+mod state;
 
 use crate::{
-    Compiled, Elementwise, Error, Kernel, Loss, Model, Port, Result, Rowwise, Source, Tensor,
-    compile::{OptimizerState, Schedule, Slot},
-    format::json::Value,
-    program::{check_count, check_limits},
+    Compiled, Error, Model, Result, Tensor, compile::Schedule, format::json::Value, program::check_count,
 };
 #[cfg(feature = "gpu")]
 pub use gpu::GpuTrainer;
 pub use initializer::build;
-use loss::Batch;
 use metrics::Metric;
-use nearside_kernels::train::{penalise, sum_of_squares};
-use network::{Network, Place};
+use nearside_kernels::train::sum_of_squares;
+use network::{Network, Parameter};
+use output::Output;
 use prepare::{Filling, original_name, prepare};
 use random::Random;
 
@@ -64,19 +64,6 @@ pub struct Gradient {
     pub value: Tensor,
 }
 
-/// An output and what is made of it.
-struct Output {
-    loss: Loss,
-    weight: f64,
-    /// The slot of the logits that the output is the softmax or sigmoid of, if the loss takes both together.
-    logits: Option<usize>,
-    /// Values of a target a sample.
-    target_width: usize,
-    metrics: Vec<Metric>,
-    /// The sum of its losses, and of how many samples.
-    sums: [f64; 2],
-}
-
 impl Trainer {
     /// Makes a model ready, which says how it is to be trained.
     ///
@@ -106,7 +93,7 @@ impl Trainer {
             ));
         }
         let outputs =
-            (0..outputs).map(|index| output(&network, &compiled, index)).collect::<Result<Vec<_>>>()?;
+            (0..outputs).map(|index| Output::new(&network, &compiled, index)).collect::<Result<Vec<_>>>()?;
         optimizer::start(&mut network, &compiled.optimizer);
         let mut trainer = Self {
             iterations: compiled.state.as_ref().map_or(0, |state| state.iterations),
@@ -122,35 +109,6 @@ impl Trainer {
         };
         trainer.restore()?;
         Ok(trainer)
-    }
-
-    /// Takes over what the optimizer remembers.
-    fn restore(&mut self) -> Result<()> {
-        let Some(state) = self.compiled.state.take() else { return Ok(()) };
-        let names = self.compiled.optimizer.rule.slots();
-        for slot in state.slots {
-            let wrong = |message: &str| Err(Error::format(message).layer(&slot.layer).tensor(&slot.weight));
-            let own = |index: &usize| {
-                let parameter = &self.network.parameters[*index];
-                self.model.layers[parameter.layer].name == slot.layer && parameter.weight == slot.weight
-            };
-            let Some(index) = (0..self.network.parameters.len()).find(own) else {
-                return wrong("the optimizer remembers a weight that the model has not");
-            };
-            let Some(place) = names.iter().position(|name| *name == slot.name) else {
-                return wrong("the optimizer has no such value to remember");
-            };
-            if !self.network.parameters[index].updated {
-                continue; // was trained once, and is frozen now
-            }
-            let values = self.packed(index, slot.value.data());
-            let slots = &mut self.network.parameters[index].slots;
-            match slots.get_mut(place) {
-                Some(own) if own.len() == values.len() => *own = values,
-                _ => return wrong("what the optimizer remembers is of another shape than the weight"),
-            }
-        }
-        Ok(())
     }
 
     /// The model's inputs: index in the plan, name, values a sample.
@@ -285,20 +243,13 @@ impl Trainer {
         }
         self.network.backward(samples, training);
         self.penalise_weights();
-        let finite = |parameter: &network::Parameter| {
+        let finite = |parameter: &Parameter| {
             !parameter.updated || !parameter.suspect || sum_of_squares(&parameter.gradient).is_finite()
         };
         if let Some(parameter) = self.network.parameters.iter().find(|parameter| !finite(parameter)) {
             return Err(self.gradient_not_finite(parameter));
         }
         Ok(loss)
-    }
-
-    /// The error of a gradient by this parameter that is not finite.
-    fn gradient_not_finite(&self, parameter: &network::Parameter) -> Error {
-        let name = &self.model.layers[parameter.layer].name;
-        let message = "the gradient is not finite; a lower learning rate or clipping (clipnorm) may help";
-        Error::value(message).layer(name).tensor(parameter.weight)
     }
 
     /// From now on, [`differentiate`](Self::differentiate) gives the gradients of the inputs as well. To be called before
@@ -394,250 +345,7 @@ impl Trainer {
         self.random.shuffle(indices);
     }
 
-    /// The model as it is now, with what its optimizer remembers.
-    ///
-    /// # Errors
-    /// None that a sound model has.
-    pub fn model(&mut self) -> Result<Model> {
-        let mut model = self.model.clone();
-        let mut state = OptimizerState { iterations: self.iterations, slots: vec![] };
-        let names = self.compiled.optimizer.rule.slots();
-        for index in 0..self.network.parameters.len() {
-            let values = self.network.values_of(index).to_vec();
-            let parameter = &self.network.parameters[index];
-            let (layer, weight) = (&mut model.layers[parameter.layer], parameter.weight);
-            // The constants of batch normalisations are those of the last batch.
-            let Some(own) = layer.kind.weight_mut(weight).filter(|_| !weight.starts_with("moving")) else {
-                continue;
-            };
-            let shape = own.shape().to_vec();
-            *own = self.unpacked(parameter.place, values, &shape)?;
-            for (name, slot) in names.iter().zip(&parameter.slots) {
-                let value = self.unpacked(parameter.place, slot.clone(), &shape)?;
-                let (name, layer, weight) = (name.to_string(), layer.name.clone(), weight.to_string());
-                state.slots.push(Slot { name, layer, weight, value });
-            }
-        }
-        for (layer, [mean, variance]) in self.network.moving() {
-            for (weight, values) in [("moving_mean", mean), ("moving_variance", variance)] {
-                if let Some(own) = model.layers[layer].kind.weight_mut(weight) {
-                    *own = Tensor::new(own.shape().to_vec(), values.clone())?;
-                }
-            }
-        }
-        model.compiled = Some(Box::new(Compiled { state: Some(state), ..self.compiled.clone() }));
-        Ok(model)
-    }
-
-    /// The shape that the model has a parameter in.
-    fn shape(&self, parameter: &network::Parameter) -> Vec<usize> {
-        let weights = self.model.layers[parameter.layer].kind.weights();
-        let own = weights.iter().find(|(name, _)| *name == parameter.weight);
-        own.map_or(vec![], |(_, weights)| weights.shape().to_vec())
-    }
-
-    /// Values in the order in which a parameter's lie.
-    fn packed(&self, parameter: usize, values: &[f32]) -> Vec<f32> {
-        let dense = |index: usize| self.network.dense[index].as_ref();
-        match self.network.parameters[parameter].place {
-            Place::Weights(_) => values.to_vec(),
-            Place::Kernel(index) => dense(index).map_or(vec![], |dense| dense.repack(values)),
-            Place::Bias(index) => {
-                let mut padded = values.to_vec();
-                let units = dense(index)
-                    .map_or(0, |dense| 4 * dense.bias.len() * dense.bias.first().map_or(0, |row| row.len()));
-                padded.resize(units, 0.0);
-                padded
-            }
-        }
-    }
-
-    fn unpacked(&self, place: Place, mut values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-        match place {
-            Place::Weights(_) => {}
-            Place::Kernel(index) => {
-                values = self.network.dense[index].as_ref().map_or(vec![], |dense| dense.unpack(&values));
-            }
-            Place::Bias(_) => values.truncate(shape.iter().product()),
-        }
-        Tensor::new(shape.to_vec(), values)
-    }
-
     fn output_name(&self, index: usize) -> &str {
         original_name(&self.network.plan.outputs[index].name)
     }
-
-    /// Refuses indices and labels outside their range.
-    fn check(&self, samples: usize) -> Result<()> {
-        if samples == 0 || samples > self.network.capacity {
-            return Err(Error::shape("the batch is empty, or larger than what was reserved"));
-        }
-        for port in self.ports() {
-            let port = &self.network.plan.inputs[port];
-            let values = &self.network.values[port.slot][..samples * port.width()];
-            check_limits(original_name(&port.name), &port.limits, values)?;
-        }
-        for (index, output) in self.outputs.iter().enumerate() {
-            if !matches!(output.loss, Loss::SparseCategoricalCrossentropy { .. }) {
-                continue;
-            }
-            let classes = self.network.last_axis_of(index);
-            let labels = &self.targets[index][..samples * output.target_width];
-            let wrong = |label: f32| !(label >= 0.0 && label < classes as f32 && label.trunc() == label);
-            if let Some(at) = labels.iter().position(|&label| wrong(label)) {
-                let (sample, most) = (at / output.target_width, classes - 1);
-                let label = labels[at];
-                // Whole numbers only: how floats are written is a tenth of the module.
-                let told = if label.trunc() == label {
-                    format!("label {}", label as i64)
-                } else {
-                    "the label".into()
-                };
-                let message = format!(
-                    "{told} of sample {sample} is no whole number from 0 to {most}: the output has {classes} classes"
-                );
-                return Err(Error::value(message).tensor(self.output_name(index)));
-            }
-        }
-        Ok(())
-    }
-
-    /// The weighted sum of the outputs' losses; their gradients are added where they are wanted. The outputs' metrics
-    /// see the predictions.
-    fn losses(&mut self, samples: usize, gradients: bool) -> f64 {
-        let weights = &self.sample_weights[..samples];
-        let weights = weights.iter().any(|&weight| weight != 1.0).then_some(weights);
-        let mut total = 0.0;
-        for (index, output) in self.outputs.iter_mut().enumerate() {
-            let port = &self.network.plan.outputs[index];
-            let length = samples * port.width();
-            let slot = output.logits.unwrap_or(port.slot);
-            let last = prepare::last_axis(&port.shape);
-            let batch = |slot: usize, logits: bool| Batch {
-                predicted: &self.network.values[slot][..length],
-                target: &self.targets[index][..samples * output.target_width],
-                last,
-                weights,
-                samples,
-                logits,
-            };
-            let mut gradient = std::mem::take(&mut self.network.gradients[slot]);
-            let wanted = Some(&mut gradient[..]).filter(|gradient| gradients && !gradient.is_empty());
-            let wanted = wanted.map(|gradient| &mut gradient[..length]);
-            let mean = loss::loss(output.loss, &batch(slot, output.logits.is_some()), output.weight, wanted);
-            output.metrics.iter_mut().for_each(|metric| metric.update(&batch(port.slot, false)));
-            self.network.gradients[slot] = gradient;
-            output.sums[0] += mean * samples as f64;
-            output.sums[1] += samples as f64;
-            total += output.weight * mean;
-        }
-        total
-    }
-
-    /// Adds the gradients of what weights add to the loss.
-    fn penalise_weights(&mut self) {
-        for index in 0..self.network.parameters.len() {
-            let parameter = &mut self.network.parameters[index];
-            let [l1, l2] = parameter.penalty;
-            if parameter.penalty == [0.0; 2] || !parameter.updated {
-                continue;
-            }
-            let mut gradient = std::mem::take(&mut parameter.gradient);
-            penalise(&mut gradient, self.network.values_of(index), l1, l2);
-            self.network.parameters[index].gradient = gradient;
-        }
-    }
-
-    /// What weights and values add to the loss; the gradients of the latter are added where they are wanted.
-    fn penalties(&mut self, samples: usize, gradients: bool) -> f64 {
-        let size = |values: &[f32], [l1, l2]: [f32; 2]| {
-            let absolute = if l1 == 0.0 { 0.0 } else { values.iter().map(|w| f64::from(w.abs())).sum() };
-            let squares = if l2 == 0.0 { 0.0 } else { sum_of_squares(values) };
-            f64::from(l1) * absolute + f64::from(l2) * squares
-        };
-        let mut total = 0.0;
-        for index in 0..self.network.parameters.len() {
-            let parameter = &self.network.parameters[index];
-            let penalty = parameter.penalty;
-            if penalty == [0.0; 2] || !parameter.updated {
-                continue;
-            }
-            total += size(self.network.values_of(index), penalty);
-        }
-        let own = self.outputs.len();
-        for (port, penalty) in self.network.plan.outputs[own..].iter().zip(&self.activity) {
-            let length = samples * port.width();
-            let values = &self.network.values[port.slot][..length];
-            // Of a sample.
-            let penalty = penalty.map(|factor| factor / samples as f32);
-            total += size(values, penalty);
-            if gradients && !self.network.gradients[port.slot].is_empty() {
-                penalise(&mut self.network.gradients[port.slot][..length], values, penalty[0], penalty[1]);
-            }
-        }
-        total
-    }
-
-    /// The error of a loss that is not finite: it names the first layer whose values are not.
-    fn blame(&self, samples: usize) -> Error {
-        let finite = |slot: usize| {
-            let values = &self.network.values[slot];
-            let length = (samples * self.network.plan.slots[slot]).min(values.len());
-            values[..length].iter().all(|value| value.is_finite())
-        };
-        let plan = &self.network.plan;
-        if let Some(port) = plan.inputs.iter().find(|port| !finite(port.slot)) {
-            return samples_not_finite(port);
-        }
-        if let Some(step) = plan.steps.iter().find(|step| !finite(step.output)) {
-            let Some(node) = self.network.layer_name(step.layer) else { return Error::value(NOT_FINITE) };
-            return Error::value(NOT_FINITE).layer(node);
-        }
-        Error::value(LOSS_NOT_FINITE)
-    }
-}
-
-/// The error of samples that are not finite.
-fn samples_not_finite(port: &Port) -> Error {
-    Error::value("the samples hold values that are not finite").tensor(original_name(&port.name))
-}
-
-const LOSS_NOT_FINITE: &str =
-    "the loss is not finite, though all predictions are: look at the targets and the sample weights";
-
-const NOT_FINITE: &str =
-    "its values are not finite; a lower learning rate, clipping (clipnorm) or standardised inputs may help";
-
-fn output(network: &Network, compiled: &Compiled, index: usize) -> Result<Output> {
-    let port = &network.plan.outputs[index];
-    let (loss, last) = (compiled.losses[index], network.last_axis_of(index));
-    let metrics = compiled.metrics[index].iter().map(|metric| Metric::new(metric, loss, last));
-    Ok(Output {
-        loss,
-        weight: compiled.loss_weights[index],
-        logits: logits(network, port.slot, loss, last),
-        target_width: loss.target_width(port.width(), last),
-        metrics: metrics.collect::<Result<_>>()?,
-        sums: [0.0; 2],
-    })
-}
-
-/// The slot of the logits, where the output is their softmax or sigmoid and the loss is a crossentropy: as Keras does, it
-/// takes the logits then, which is exact at any size of them. Keras does not ask whether the function is the one that the
-/// loss undoes, and so neither is it asked here.
-fn logits(network: &Network, slot: usize, loss: Loss, last: usize) -> Option<usize> {
-    let step = network.plan.steps.iter().rfind(|step| step.output == slot)?;
-    let Source::Slot(input) = step.input else { return None };
-    let crossentropy = matches!(
-        loss,
-        Loss::BinaryCrossentropy { .. }
-            | Loss::CategoricalCrossentropy { .. }
-            | Loss::SparseCategoricalCrossentropy { .. }
-    );
-    let undone = match step.kernel {
-        Kernel::Rowwise(Rowwise::Softmax) => step.input_width == last,
-        Kernel::Activate(Elementwise::Sigmoid) => true,
-        _ => false,
-    };
-    (crossentropy && undone).then_some(input)
 }

@@ -4,7 +4,11 @@
 mod places;
 mod tasks;
 
-use super::{LOSS_NOT_FINITE, NOT_FINITE, Trainer, prepare::Filling, samples_not_finite};
+use super::{
+    Trainer,
+    check::{LOSS_NOT_FINITE, NOT_FINITE, samples_not_finite},
+    prepare::Filling,
+};
 use crate::{
     Error, ErrorKind, Result,
     gpu::{
