@@ -13,10 +13,11 @@
 //!  Program  plain data: what crosses to the GPU's module ──► GpuExecutor ──► values
 //! ```
 //!
-//! Three WebAssembly modules are built from this crate. The *engine* (feature `engine`) plans models, runs them on the
+//! Five WebAssembly modules are built from this crate. The *engine* (feature `engine`) plans models, runs them on the
 //! CPU and reads one file format, the [container](format::container): it is what every page downloads. The *gpu* module
 //! (feature `gpu`) runs programs through WebGPU, and is fetched where that may pay. The *formats* module (feature
-//! `formats`) turns the files of other tools into the container, in a memory of its own. A native build has them all.
+//! `formats`) turns the files of other tools into the container, in a memory of its own.
+//! Two more train: on the CPU (feature `train`), and on the GPU (features `train` and `gpu`). A native build has them all.
 
 #![deny(unsafe_code, missing_docs)]
 
