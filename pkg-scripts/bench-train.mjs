@@ -31,6 +31,7 @@ const CONTENDERS = {
   keras: { title: 'Keras 3 on TensorFlow, all cores', open: (batch) => inPython(batch) },
 };
 
+const TEXT = "Whole epochs: batches are made and the accuracy is counted in them, and nearside's worker is started.";
 const site = 'target/bench-train';
 mkdirSync(site, { recursive: true });
 await bundlePeers(site, ['tfjs-train']);
@@ -71,7 +72,7 @@ async function compare(batch) {
     cells.push([title, spread(times.map((time) => time / 1000)), digits(median(ratios)), `${(100 * (await accuracy())).toFixed(2)} %`]);
   }
   for (const { close } of rows) await close();
-  return section(`Batches of ${batch}`, '', ['', 'Seconds an epoch', 'of nearside’s time', `right after ${rounds} epochs`], cells);
+  return section(`Batches of ${batch}`, TEXT, ['', 'Seconds an epoch', 'of nearside’s time', `right after ${rounds} epochs`], cells);
 }
 
 async function inPage(adaptor, batchSize, threads) {
