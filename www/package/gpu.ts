@@ -76,15 +76,23 @@ const inFlight = new Set<(fault: NearsideError) => void>();
 /** Rises when the module has failed: what was made before is gone. */
 let instance = 0;
 
-/** Calls into the module. Whatever is thrown there is typed; a fault leaves a fresh instance behind. */
-async function call<T>(act: () => Promise<T> | T): Promise<T> {
+/** Why the last instance failed. */
+let cause: NearsideError | undefined;
+
+/**
+ * Calls into the module, where what is used is of an instance. Whatever is thrown there is typed; a fault leaves a fresh
+ * instance behind, and who still has something of the one before is told of that fault.
+ */
+async function call<T>(act: () => Promise<T> | T, of = instance): Promise<T> {
+  if (of !== instance) throw cause!;
   let end!: (fault: NearsideError) => void;
   const fault = new Promise<never>((_, reject) => (end = reject));
   inFlight.add(end);
   try {
     return await Promise.race([act(), fault]);
   } catch (thrown) {
-    throw isTrap(thrown) ? fail(thrown) : host.toError(thrown);
+    if (!isTrap(thrown)) throw host.toError(thrown);
+    throw of === instance ? fail(thrown) : cause!;
   } finally {
     inFlight.delete(end);
   }
@@ -101,6 +109,7 @@ function fail(thrown: unknown): NearsideError {
   opening = undefined;
   __wbg_reset_state();
   const fault = host.error('device', `the GPU's module failed: ${String(thrown)}`);
+  cause = fault;
   inFlight.forEach((end) => end(fault));
   return fault;
 }
@@ -240,7 +249,7 @@ export class OnGpu {
     const placed = this.#ready ?? (await this.#place());
     return using(placed, async (model) => {
       await this.#makeReady(placed, samples);
-      return call(() => model.predict(inputs, samples) as Promise<Float32Array[]>);
+      return call(() => model.predict(inputs, samples) as Promise<Float32Array[]>, placed.instance);
     });
   }
 
@@ -260,7 +269,7 @@ export class OnGpu {
     const placed = this.#ready ?? (await this.#place());
     return using(placed, async (model) => {
       await this.#makeReady(placed, samples);
-      return call(() => model.profile(inputs, samples) as Promise<TaskTime[]>);
+      return call(() => model.profile(inputs, samples) as Promise<TaskTime[]>, placed.instance);
     });
   }
 
@@ -303,7 +312,7 @@ export class OnGpu {
   /** A run that is timed. Nobody gets its answer, so it need not be compared. */
   async #run(inputs: Float32Array[], samples: number): Promise<void> {
     const placed = this.#ready ?? (await this.#place());
-    await using(placed, (model) => call(() => model.predict(inputs, samples) as Promise<Float32Array[]>));
+    await using(placed, (model) => call(() => model.predict(inputs, samples) as Promise<Float32Array[]>, placed.instance));
   }
 
   /** How many times the CPU's time for so many samples the GPU takes. */
@@ -328,11 +337,11 @@ export class OnGpu {
   }
 
   async #tuneOnce(): Promise<boolean> {
-    const { gpu } = this.#ready ?? (await this.#place());
+    const { gpu, instance: of } = this.#ready ?? (await this.#place());
     const adapter = gpu.adapter();
     if (await recall(adapter)) return false;
     const before = String(gpu.variants());
-    await call(() => gpu.tune() as Promise<void>);
+    await call(() => gpu.tune() as Promise<void>, of);
     await remember(adapter, { kernels: gpu.variants() });
     if (String(gpu.variants()) === before || this.#closed) return true;
     const old = this.#placed;
@@ -403,6 +412,7 @@ export class OnGpu {
   }
 
   async #compileAndCompare(gpu: Gpu, model: GpuModel, samples: number): Promise<void> {
+    const of = instance;
     const compiled = call(() => model.compile(samples) as Promise<void>);
     compiled.catch(() => undefined); // it is waited for below
     // Meanwhile the CPU. With 8-bit weights it rounds the inputs of a few samples, too: for many it does not.
@@ -412,7 +422,7 @@ export class OnGpu {
     const wanted = given.map((inputs) => this.original.compute(inputs, computed).map(part));
     await compiled;
     // Together, so that they overlap as predictions do.
-    const predict = (inputs: Float32Array[]) => call(() => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>);
+    const predict = (inputs: Float32Array[]) => call(() => model.predict(inputs.map(part), samples) as Promise<Float32Array[]>, of);
     const answers = await Promise.all(given.map(predict));
     for (const [comparison, got] of answers.entries()) {
       const found = difference(wanted[comparison]!, got, samples, this.original.continuous);
