@@ -1,10 +1,8 @@
 //! Losses (<https://keras.io/api/losses/>): what they are and how their JSON is read. `train` computes them.
 
 use super::config::{class, class_of, finish, flag, number, positive, share};
-use crate::{
-    Error, Result,
-    format::json::{Object, Value},
-};
+use crate::{Error, Result, format::json::Value};
+use std::mem::discriminant;
 
 /// What a training makes small. Every one is the mean over the samples, weighted by their weights, of a sum or mean over
 /// a sample's values.
@@ -58,23 +56,35 @@ pub enum Loss {
     CosineSimilarity,
 }
 
-/// The names of losses: Keras's class, and its function.
-const LOSSES: [(&str, &str); 15] = [
-    ("MeanSquaredError", "mean_squared_error"),
-    ("MeanAbsoluteError", "mean_absolute_error"),
-    ("MeanAbsolutePercentageError", "mean_absolute_percentage_error"),
-    ("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error"),
-    ("Huber", "huber"),
-    ("LogCosh", "log_cosh"),
-    ("BinaryCrossentropy", "binary_crossentropy"),
-    ("CategoricalCrossentropy", "categorical_crossentropy"),
-    ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
-    ("KLDivergence", "kl_divergence"),
-    ("Hinge", "hinge"),
-    ("SquaredHinge", "squared_hinge"),
-    ("CategoricalHinge", "categorical_hinge"),
-    ("Poisson", "poisson"),
-    ("CosineSimilarity", "cosine_similarity"),
+/// Losses with their default options, by Keras's class and by its function.
+static LOSSES: [(&str, &str, Loss); 15] = [
+    ("MeanSquaredError", "mean_squared_error", Loss::MeanSquaredError),
+    ("MeanAbsoluteError", "mean_absolute_error", Loss::MeanAbsoluteError),
+    ("MeanAbsolutePercentageError", "mean_absolute_percentage_error", Loss::MeanAbsolutePercentageError),
+    ("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", Loss::MeanSquaredLogarithmicError),
+    ("Huber", "huber", Loss::Huber { delta: 1.0 }),
+    ("LogCosh", "log_cosh", Loss::LogCosh),
+    (
+        "BinaryCrossentropy",
+        "binary_crossentropy",
+        Loss::BinaryCrossentropy { from_logits: false, label_smoothing: 0.0 },
+    ),
+    (
+        "CategoricalCrossentropy",
+        "categorical_crossentropy",
+        Loss::CategoricalCrossentropy { from_logits: false, label_smoothing: 0.0 },
+    ),
+    (
+        "SparseCategoricalCrossentropy",
+        "sparse_categorical_crossentropy",
+        Loss::SparseCategoricalCrossentropy { from_logits: false },
+    ),
+    ("KLDivergence", "kl_divergence", Loss::KlDivergence),
+    ("Hinge", "hinge", Loss::Hinge),
+    ("SquaredHinge", "squared_hinge", Loss::SquaredHinge),
+    ("CategoricalHinge", "categorical_hinge", Loss::CategoricalHinge),
+    ("Poisson", "poisson", Loss::Poisson),
+    ("CosineSimilarity", "cosine_similarity", Loss::CosineSimilarity),
 ];
 
 impl Loss {
@@ -93,46 +103,30 @@ impl Loss {
             "kld" | "kullback_leibler_divergence" => "kl_divergence",
             name => name,
         };
-        let index = LOSSES.iter().position(|&(class, function)| class == short || function == short);
-        let logits = |config: &mut Object| flag(config, "from_logits");
-        let smoothing = |config: &mut Object| {
-            number(config, "label_smoothing", 0.0).and_then(|value| share("label_smoothing", value))
+        let known = LOSSES.iter().find(|(class, function, _)| *class == short || *function == short);
+        let Some(&(_, _, mut loss)) = known else {
+            let known: Vec<_> = LOSSES.iter().map(|(_, function, _)| *function).collect();
+            return Err(Error::unsupported(format!(
+                "the loss '{name}' is not known; use one of {}",
+                known.join(", ")
+            )));
         };
-        let loss = match index {
-            Some(0) => Self::MeanSquaredError,
-            Some(1) => Self::MeanAbsoluteError,
-            Some(2) => Self::MeanAbsolutePercentageError,
-            Some(3) => Self::MeanSquaredLogarithmicError,
-            Some(4) => Self::Huber { delta: positive("delta", number(&mut config, "delta", 1.0)?)? },
-            Some(5) => Self::LogCosh,
-            Some(6) => Self::BinaryCrossentropy {
-                from_logits: logits(&mut config)?,
-                label_smoothing: smoothing(&mut config)?,
-            },
-            Some(7) => Self::CategoricalCrossentropy {
-                from_logits: logits(&mut config)?,
-                label_smoothing: smoothing(&mut config)?,
-            },
-            Some(8) => {
+        match &mut loss {
+            Self::Huber { delta } => *delta = positive("delta", number(&mut config, "delta", *delta)?)?,
+            Self::BinaryCrossentropy { from_logits, label_smoothing }
+            | Self::CategoricalCrossentropy { from_logits, label_smoothing } => {
+                *from_logits = flag(&mut config, "from_logits")?;
+                *label_smoothing =
+                    share("label_smoothing", number(&mut config, "label_smoothing", *label_smoothing)?)?;
+            }
+            Self::SparseCategoricalCrossentropy { from_logits } => {
                 if config.take_optional("ignore_class").is_some_and(|class| class != Value::Null) {
                     return Err(Error::unsupported("ignore_class: not known to nearside"));
                 }
-                Self::SparseCategoricalCrossentropy { from_logits: logits(&mut config)? }
+                *from_logits = flag(&mut config, "from_logits")?;
             }
-            Some(9) => Self::KlDivergence,
-            Some(10) => Self::Hinge,
-            Some(11) => Self::SquaredHinge,
-            Some(12) => Self::CategoricalHinge,
-            Some(13) => Self::Poisson,
-            Some(14) => Self::CosineSimilarity,
-            _ => {
-                let known: Vec<_> = LOSSES.iter().map(|&(_, function)| function).collect();
-                return Err(Error::unsupported(format!(
-                    "the loss '{name}' is not known; use one of {}",
-                    known.join(", ")
-                )));
-            }
-        };
+            _ => {}
+        }
         for (field, only) in
             [("reduction", &["sum_over_batch_size", "auto"][..]), ("dtype", &["float32"]), ("axis", &[])]
         {
@@ -158,7 +152,7 @@ impl Loss {
 
     /// As Keras 3 writes it.
     pub fn to_value(self) -> Value {
-        let (name, function) = LOSSES[self.index()];
+        let (name, function) = self.names();
         let mut fields: Vec<(&str, Value)> =
             vec![("name", function.into()), ("reduction", "sum_over_batch_size".into())];
         match self {
@@ -178,27 +172,13 @@ impl Loss {
 
     /// Its name as a function in Keras.
     pub fn name(self) -> &'static str {
-        LOSSES[self.index()].1
+        self.names().1
     }
 
-    fn index(self) -> usize {
-        match self {
-            Self::MeanSquaredError => 0,
-            Self::MeanAbsoluteError => 1,
-            Self::MeanAbsolutePercentageError => 2,
-            Self::MeanSquaredLogarithmicError => 3,
-            Self::Huber { .. } => 4,
-            Self::LogCosh => 5,
-            Self::BinaryCrossentropy { .. } => 6,
-            Self::CategoricalCrossentropy { .. } => 7,
-            Self::SparseCategoricalCrossentropy { .. } => 8,
-            Self::KlDivergence => 9,
-            Self::Hinge => 10,
-            Self::SquaredHinge => 11,
-            Self::CategoricalHinge => 12,
-            Self::Poisson => 13,
-            Self::CosineSimilarity => 14,
-        }
+    /// Its names in Keras: the class, and the function.
+    fn names(self) -> (&'static str, &'static str) {
+        let same = |(_, _, named): &&(_, _, Self)| discriminant(named) == discriminant(&self);
+        LOSSES.iter().find(same).map_or(("", ""), |&(class, function, _)| (class, function))
     }
 
     /// Values of a target for a sample of `width` predicted values whose last axis is `last` long.

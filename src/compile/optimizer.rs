@@ -192,16 +192,14 @@ impl Optimizer {
             ("learning_rate", self.learning_rate.to_value()),
             ("weight_decay", self.weight_decay.map_or(Value::Null, Value::from)),
         ];
-        for (name, clip) in [
-            ("clipnorm", self.clip.and_then(|clip| if let Clip::Norm(n) = clip { Some(n) } else { None })),
-            (
-                "global_clipnorm",
-                self.clip.and_then(|clip| if let Clip::GlobalNorm(n) = clip { Some(n) } else { None }),
-            ),
-            ("clipvalue", self.clip.and_then(|clip| if let Clip::Value(n) = clip { Some(n) } else { None })),
-        ] {
-            fields.push((name, clip.map_or(Value::Null, Value::from)));
+        let mut clip = ["clipnorm", "global_clipnorm", "clipvalue"].map(|name| (name, Value::Null));
+        match self.clip {
+            None => {}
+            Some(Clip::Norm(most)) => clip[0].1 = most.into(),
+            Some(Clip::GlobalNorm(most)) => clip[1].1 = most.into(),
+            Some(Clip::Value(most)) => clip[2].1 = most.into(),
         }
+        fields.extend(clip);
         fields.extend([
             ("use_ema", Value::Bool(false)),
             ("ema_momentum", Value::Number(0.99)),

@@ -12,9 +12,8 @@ const START_SUM: File = file!("train_start_sum.wgsl");
 const START_BIAS: File = file!("train_start_bias.wgsl");
 const COLUMN_SUMS: File = file!("train_column_sums.wgsl");
 const STARTED: File = file!("train_started.wgsl");
-const ACTIVATE_BACK: File = file!("train_activate_back.wgsl");
 const DERIVATIVE: File = file!("train_derivative.wgsl");
-const COMBINE_BACK: File = file!("train_combine_back.wgsl");
+const VALUES_BACK: File = file!("train_values_back.wgsl");
 const SOFTMAX_BACK: File = file!("train_softmax_back.wgsl");
 const OF_SOFTMAX: File = file!("train_of_softmax.wgsl");
 const OF_LOG_SOFTMAX: File = file!("train_of_log_softmax.wgsl");
@@ -153,7 +152,7 @@ impl Kernel {
             Self::Activate(function) if code(function) <= LAST_OF_RELU => vec![STEP, NAN, RELU, ACTIVATE],
             Self::Activate(_) => vec![STEP, NAN, RELU, MATH, ACTIVATION, ACTIVATE],
             Self::ActivateBack(_) => {
-                vec![STEP, NAN, SECOND, STARTED, RELU, MATH, DERIVATIVE, ACTIVATE_BACK]
+                vec![STEP, NAN, SECOND, STARTED, RELU, MATH, DERIVATIVE, VALUES_BACK]
             }
             Self::Softmax { log, narrow } => {
                 vec![STEP, NAN, MATH, row(narrow), if log { LOG_SOFTMAX } else { SOFTMAX }]
@@ -163,7 +162,7 @@ impl Kernel {
                 vec![STEP, NAN, SECOND, STARTED, MATH, row(narrow), own, SOFTMAX_BACK]
             }
             Self::Combine(_) => vec![STEP, NAN, SECOND, RELU, COMBINE],
-            Self::CombineBack(..) => vec![STEP, SECOND, STARTED, COMBINE_BACK],
+            Self::CombineBack(..) => vec![STEP, SECOND, STARTED, VALUES_BACK],
             Self::Loss(Slope::Values(_)) => vec![NAN, MATH, STARTED, LOSS_SIZE, SLOPE, LOSS],
             Self::Loss(Slope::Softmax { sparse }) => {
                 let label = if sparse { LABEL_INDEX } else { LABEL_VALUES };

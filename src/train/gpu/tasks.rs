@@ -175,7 +175,7 @@ impl Tasks<'_> {
 
     fn activate_back(&mut self, step: &Step, slot: usize, function: Elementwise, dy: usize) {
         let Some((dx, begun)) = self.of_slot(slot) else { return };
-        let buffers = [self.places.values[slot], dx, self.places.values[step.output], dy];
+        let buffers = [dy, dx, self.places.values[slot], self.places.values[step.output]];
         let groups = self.device.values(self.samples * step.rows * step.output_width);
         self.add(Kernel::ActivateBack(function), &buffers, &self.size(step, begun.into()), groups);
     }

@@ -13,7 +13,9 @@ impl Network {
     pub fn forward(&mut self, samples: usize, training: Option<&mut Random>) {
         let train = training.is_some();
         self.fill(samples, training);
-        self.set_moments();
+        if !train {
+            self.set_moments();
+        }
         for index in 0..self.plan.steps.len() {
             if train {
                 self.take_moments(index, samples);

@@ -1,4 +1,5 @@
-// output = started + input · the derivative by one of two operands, value by value: input has the gradient.
+// output = started + input · derivative(second, third), value by value: input has the gradient, and the derivative is by one of
+// two operands, or that of a function of `second`, which gave `third`.
 
 @group(0) @binding(4) var<storage, read> third: array<f32>;
 
