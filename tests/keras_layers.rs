@@ -224,3 +224,17 @@ mod predictions {
         compare("one_model_many_formats/keras2.weights.h5", "one_model_many_formats/io.npz");
     }
 }
+
+#[test]
+fn normalisations_learn_what_they_rescale_by_and_preprocessing_does_not() {
+    for file in ["every_layer.h5", "every_layer.keras"] {
+        let model = model(file);
+        let trainable = |name: &str| model.layers.iter().find(|layer| layer.name == name).unwrap().trainable;
+        for learnt in ["rms", "group", "layer_scaled"] {
+            assert!(trainable(learnt), "{file}: {learnt}");
+        }
+        for given in ["rescaling", "rescaling_each", "normalization_inverted"] {
+            assert!(!trainable(given), "{file}: {given}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! graph that calls them.
 
 use super::{
-    architecture::{Architecture, LayerWeights, WeightSource},
+    architecture::{Architecture, LayerWeights, WeightSource, is_learnt},
     compose::{Composer, Source, Wire, check_shape},
     given,
     graph::{self, Call},
@@ -304,13 +304,16 @@ impl Builder<'_, '_> {
         let name = listed.name();
         let first = self.layers.len();
         let is_first = self.made.get(listed.index).is_some_and(Vec::is_empty);
+        let learns = listed.names.iter().any(|name| is_learnt(name));
         let mut steps = Vec::with_capacity(composer.steps.len());
         for (index, step) in composer.steps.into_iter().enumerate() {
             let name = match result {
                 Source::Step(step) if step == index && is_first => name.clone(),
                 _ => self.names.unique(&format!("{name}/{}", step.kind.type_name().to_ascii_lowercase())),
             };
-            self.layers.push(Layer { trainable: listed.trainable, ..Layer::new(name, step.kind) });
+            // Normalisations learn their rescaling; that of a preprocessing layer is given.
+            let trainable = listed.trainable && (learns || !matches!(step.kind, LayerKind::Rescaling { .. }));
+            self.layers.push(Layer { trainable, ..Layer::new(name, step.kind) });
             steps.push((self.layers.len() - 1, step.inputs));
         }
         if let Some(made) = self.made.get_mut(listed.index) {
