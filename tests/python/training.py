@@ -8,7 +8,8 @@ metrics.json: what the metrics make of some samples."""
 import json, os, sys, warnings, zlib
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", TF_ENABLE_ONEDNN_OPTS="0")
-import h5py, keras, numpy as np, tensorflow as tf, tf_keras
+import keras, numpy as np, tensorflow as tf, tf_keras
+from resume import reopened
 
 OUT = sys.argv[1]
 L = keras.layers
@@ -534,19 +535,6 @@ def resume():
                 resumed = train(reopened(k, path), range(30, 60))
                 np.testing.assert_allclose(resumed, entry["after"], rtol=1e-5, err_msg=path)
             yield plain(entry)
-
-
-def reopened(k, path):
-    """The model with its optimizer's state, which Keras 3.15 writes to HDF5 whole, and does not read."""
-    model = k.models.load_model(path)
-    if path.endswith(".h5") and k is keras:
-        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
-        optimizer.build(model.trainable_variables)
-        with h5py.File(path) as file:
-            weights = file["optimizer_weights"]
-            optimizer.set_weights([weights[name][()] for name in weights.attrs["weight_names"]])
-        model.compile(optimizer, model.loss, metrics=["accuracy"])
-    return model
 
 
 def plain(x):
