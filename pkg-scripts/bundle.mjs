@@ -6,18 +6,20 @@ import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
 
-// The formats module, the GPU's, the training's and the pool stay files of their own: they are imported when they are needed.
-const entry = (name, options) =>
-  build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: ['./formats.js', './gpu.js', './train.js', './pool.js'], ...options });
+// What is imported when it is needed stays a file of its own.
+const LATER = ['./formats.js', './gpu.js', './train.js', './pool.js'];
+const entry = (name, options) => build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: LATER, ...options });
 
-/** Takes classes that are to be one with the package's from the file that has them. */
-const from = (file) => ({
+/** Leaves what the package's main file has to that file, so that there is one of each class. */
+const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor)\.js$/ }, ({ importer }) => (/cli|data/.test(importer) ? { path: file, external: true } : null)),
+  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, () => ({ path: main, external: true })),
 });
+const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
+
 await Promise.all([
   entry('nearside', {}),
-  entry('node', { platform: 'node' }),
+  beside('node', { platform: 'node' }),
   entry('gpu', { inject: ['www/package/microtask.ts'] }),
   entry('formats', { external: [] }),
   entry('pool', {}),
@@ -27,9 +29,8 @@ await Promise.all([
   entry('node-trainer', { platform: 'node' }),
   entry('browser-worker', {}),
   entry('node-worker', { platform: 'node' }),
-  entry('cli/main', { external: ['../node.js'], platform: 'node', plugins: [from('../node.js')] }),
-  entry('data', { plugins: [from('./nearside.js')] }),
-  build({ ...common, entryPoints: ['www/package/data.ts'], outfile: 'pkg/node-data.js', platform: 'node', plugins: [from('./node.js')] }),
+  entry('cli/main', { platform: 'node', plugins: [besides('../node.js')] }),
+  beside('data', {}),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
@@ -58,7 +59,7 @@ writeFileSync(
       bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
-        './data': { types: './types/data.d.ts', node: './node-data.js', default: './data.js' },
+        './data': { types: './types/data.d.ts', default: './data.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',

@@ -27,7 +27,7 @@ async function inNode(...args) {
 test('the tarball holds what is needed and nothing else', () => {
   const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-data', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'train'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());

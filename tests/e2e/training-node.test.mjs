@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { oneHot, readCsv, readIdx } from '../../pkg/node-data.js';
+import { oneHot, readCsv, readIdx } from '../../pkg/data.js';
 import { NearsideError, adam, dense, load, loss, metric, normalization, sequential } from '../../pkg/node.js';
 import { DATA } from '../../pkg-scripts/mnist.mjs';
 import { readNpz } from './keras.mjs';

@@ -15,6 +15,10 @@ import { type FetchOptions, type ModelSource, type SourceFile, isOwnFormat, read
 
 export type { DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
+/** @internal What the package's other entry points share with this one. */
+export { assertKnown, throwIfAborted } from './errors.js';
+/** @internal */
+export { platform } from './platform.js';
 export type { InputValues, ModelInput } from './input.js';
 export type { LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';

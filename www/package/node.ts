@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { NearsideError } from './errors.js';
-import { type Port, platform } from './platform.js';
+import { NearsideError, platform } from './nearside.js';
+import type { Port } from './platform.js';
 
 platform.readModule = async (url) => (url.protocol === 'file:' ? readFile(url) : fetch(url));
 
