@@ -16,6 +16,12 @@ export type ErrorKind =
   | 'device'
   /** More memory is needed than there is. */
   | 'memory'
+  /** It is not allowed: the caller's origin or token does not grant it. */
+  | 'denied'
+  /** Too much is waiting, or was asked for in too short a time: try again later. */
+  | 'busy'
+  /** The request's deadline has passed. */
+  | 'timeout'
   /** The caller's signal was aborted. */
   | 'aborted'
   /** The model was disposed of. */
