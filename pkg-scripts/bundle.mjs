@@ -29,8 +29,9 @@ await Promise.all([
   entry('node-trainer', { platform: 'node' }),
   entry('browser-worker', {}),
   entry('node-worker', { platform: 'node' }),
-  entry('cli/main', { platform: 'node', plugins: [besides('../node.js')] }),
+  entry('cli/main', { platform: 'node', plugins: [besides('../node.js')], define: { NEARSIDE_VERSION: JSON.stringify(version) } }),
   beside('data', {}),
+  beside('service/service', { outfile: 'pkg/service.js', define: { NEARSIDE_VERSION: JSON.stringify(version) } }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
