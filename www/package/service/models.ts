@@ -59,13 +59,17 @@ function computer(model: Model): Computer {
     parameterCount: model.parameterCount,
     device: () => model.device,
     cost: (samples) => model.cost(samples),
-    predict: async (arrays) => {
-      const answer = await model.predict<Tensor | Record<string, Tensor>>(Object.fromEntries(inputs.map(({ name }, i) => [name, arrays[i]!])));
-      return answer instanceof Tensor ? [answer.data] : outputs.map(({ name }) => answer[name]!.data);
-    },
+    predict: (arrays) => predictFlat(model, arrays),
     save: () => model.save('safetensors'),
     dispose: () => model.dispose(),
   };
+}
+
+/** The model's outputs, flat and in its order, of inputs that are so. */
+export async function predictFlat(model: Model, arrays: Float32Array[]): Promise<Float32Array[]> {
+  const inputs = Object.fromEntries(model.inputs.map(({ name }, i) => [name, arrays[i]!]));
+  const answer = await model.predict<Tensor | Record<string, Tensor>>(inputs);
+  return answer instanceof Tensor ? [answer.data] : model.outputs.map(({ name }) => answer[name]!.data);
 }
 
 /** What a version is doing. One that is `'unloaded'` stays so until it is told to load, one that is `'unavailable'` failed to. */
