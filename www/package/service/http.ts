@@ -59,16 +59,19 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
   const encoding = request.headers.get('content-encoding') ?? 'identity';
   const format = ({ gzip: 'gzip', deflate: 'deflate', identity: null } as Record<string, CompressionFormat | null>)[encoding];
   if (format === undefined) throw new HttpError(415, 'unsupported', `the content-encoding '${encoding}' is not read here; use gzip or deflate`);
+  // Whose length is known is read at once.
+  if (!format && request.headers.has('content-length')) {
+    const body = new Uint8Array(await request.arrayBuffer().catch((cause) => fail(request, cause)));
+    if (body.length > most) throw tooLarge();
+    return body;
+  }
   if (!request.body) return new Uint8Array();
   const stream = format ? request.body.pipeThrough(new DecompressionStream(format) as ReadableWritablePair<Uint8Array, Uint8Array>) : request.body;
   const parts: Uint8Array[] = [];
   let length = 0;
   const reader = stream.getReader();
   for (;;) {
-    const { done, value } = await reader.read().catch((cause) => {
-      if (request.signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
-      throw new NearsideError('value', `the body could not be read: ${String(cause)}`, {}, { cause });
-    });
+    const { done, value } = await reader.read().catch((cause) => fail(request, cause));
     if (done) break;
     length += value.length;
     if (length > most) {
@@ -85,4 +88,9 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     offset += part.length;
   }
   return body;
+}
+
+function fail({ signal }: Request, cause: unknown): never {
+  if (signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
+  throw new NearsideError('value', `the body could not be read: ${String(cause)}`, {}, { cause });
 }

@@ -16,6 +16,12 @@ import type { Open, ServedModel, State } from './models.js';
 import type { ModelStatistics } from './statistics.js';
 import type { Store } from './store.js';
 
+export type { Caller, Policy, Scope } from './access.js';
+export type { ServedModel, State } from './models.js';
+export type { Batching } from './scheduler.js';
+export type { Energy, ModelStatistics, Outcome, Times } from './statistics.js';
+export { type Store, memoryStore } from './store.js';
+
 /** What a service is made of. */
 export interface ServiceOptions {
   /** Models by name: how each is served, its versions, or just what `load` takes. */
