@@ -27,14 +27,24 @@ export interface RegisteredService {
    * asked again where the service worker was stopped before it had answered.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  /**
+   * Looks for a new service worker, as the browser does by itself with each visit, and where there is one, resolves when it
+   * has taken over; until then the one before answers.
+   * @throws What `registerService` does; the one before goes on then.
+   */
+  update(): Promise<void>;
   readonly registration: ServiceWorkerRegistration;
 }
 
 /** How often a request is asked again. */
 const RETRIES = 8;
 
+/** How many milliseconds a request waits for a new service worker to take over. */
+const PATIENCE = 1000;
+
 /**
- * Registers a site's service worker, and waits until it serves this page and all models are ready.
+ * Registers a site's service worker, and waits until it serves this page and all models are ready. One that was registered
+ * before serves at once; a new version of it is installed behind that.
  *
  * @param url Of the script that calls `serve` of `nearside/service-worker`.
  * @throws `unsupported` where there are no service workers, `network` when the script or a model could not be fetched, and
@@ -48,17 +58,21 @@ export async function registerService(url: string | URL, options: RegisterOption
   if (!container) throw new NearsideError('unsupported', 'there are no service workers here: browsers have them for pages served over https or from localhost');
   if (persist) await navigator.storage?.persist?.();
   if (worker) offerWorker(container);
-  const failures = listen(container);
-  try {
-    const registration = await register(container, url, { ...(scope !== undefined && { scope }), type: module ? 'module' : 'classic', updateViaCache: 'none' });
-    await Promise.race([failures.first, aborts(signal), activation(registration)]);
-    await Promise.race([aborts(signal), control(container, registration)]);
-    const service = { registration, fetch: (input: RequestInfo | URL, init?: RequestInit) => ask(container, registration, input, init) };
-    await readiness(service, signal);
-    return service;
-  } finally {
-    failures.stop();
-  }
+  const given = aborts(signal);
+  const registration = await register(container, url, { ...(scope !== undefined && { scope }), type: module ? 'module' : 'classic', updateViaCache: 'none' });
+  const { href } = new URL(url, document.baseURI);
+  if (registration.active?.scriptURL !== href) await Promise.race([given, takeover(container, registration)]);
+  await Promise.race([given, control(container, registration)]);
+  const service: RegisteredService = {
+    registration,
+    fetch: (input, init) => ask(container, registration, input, init),
+    update: async () => {
+      await registration.update();
+      if (registration.installing ?? registration.waiting) await takeover(container, registration);
+    },
+  };
+  await readiness(service, signal);
+  return service;
 }
 
 async function register(container: ServiceWorkerContainer, url: string | URL, options: RegistrationOptions): Promise<ServiceWorkerRegistration> {
@@ -69,20 +83,6 @@ async function register(container: ServiceWorkerContainer, url: string | URL, op
   }
 }
 
-/** What a service worker says that could not be installed. */
-function listen(container: ServiceWorkerContainer): { first: Promise<never>; stop: () => void } {
-  let onMessage!: (event: MessageEvent) => void;
-  const first = new Promise<never>((_, reject) => {
-    onMessage = ({ data }) => {
-      if (data?.nearside === 'failed') reject(new NearsideError(data.kind as ErrorKind, `the service could not be installed: ${data.message}`));
-    };
-    container.addEventListener('message', onMessage);
-    container.startMessages();
-  });
-  first.catch(() => undefined);
-  return { first, stop: () => container.removeEventListener('message', onMessage) };
-}
-
 /** Rejects when the caller gives up. */
 function aborts(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
@@ -90,27 +90,40 @@ function aborts(signal: AbortSignal | undefined): Promise<never> {
   });
 }
 
-/** Resolves when a service worker is active: where one is already, at once, even while its successor is being installed. */
-function activation(registration: ServiceWorkerRegistration): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (registration.active) return resolve();
-    const worker = registration.installing ?? registration.waiting!;
-    worker.addEventListener('statechange', () => {
-      if (worker.state === 'activated' || worker.state === 'activating') resolve();
-      // What it says of the reason comes behind.
-      if (worker.state === 'redundant') setTimeout(() => reject(new NearsideError('network', 'the service worker could not be installed')), 100);
-    });
-  });
+/** Resolves when the service worker that is being installed has taken the place of any before. */
+async function takeover(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration): Promise<void> {
+  const worker = registration.installing ?? registration.waiting ?? registration.active!;
+  let reason: NearsideError | undefined;
+  const onMessage = ({ data }: MessageEvent) => {
+    if (data?.nearside === 'failed') reason = new NearsideError(data.kind as ErrorKind, `the service could not be installed: ${data.message}`);
+  };
+  container.addEventListener('message', onMessage);
+  container.startMessages();
+  try {
+    while (worker.state !== 'activated') {
+      // What it says of the reason may come behind.
+      if (worker.state === 'redundant') await pause(100);
+      if (worker.state === 'redundant') throw reason ?? new NearsideError('network', `the service worker ${worker.scriptURL} could not be installed`);
+      await new Promise((resolve) => worker.addEventListener('statechange', resolve, { once: true }));
+    }
+  } finally {
+    container.removeEventListener('message', onMessage);
+  }
 }
 
 /** Resolves when the service worker serves this page. */
 async function control(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration): Promise<void> {
+  const changed = changes(container);
   while (!container.controller) {
-    const changed = new Promise((resolve) => container.addEventListener('controllerchange', resolve, { once: true }));
     registration.active?.postMessage({ nearside: 'claim' });
     // The message is lost on one that is only just being activated.
     await Promise.race([changed, pause(100)]);
   }
+}
+
+/** Resolves when another service worker serves this page. */
+function changes(container: ServiceWorkerContainer): Promise<unknown> {
+  return new Promise((resolve) => container.addEventListener('controllerchange', resolve, { once: true }));
 }
 
 async function readiness(service: RegisteredService, signal: AbortSignal | undefined): Promise<void> {
@@ -133,7 +146,9 @@ async function ask(container: ServiceWorkerContainer, registration: ServiceWorke
   }
   for (let attempt = 0; ; attempt++) {
     // Without one the browser would send it to the server.
-    await control(container, registration);
+    if (!container.controller) await control(container, registration);
+    // A new one takes over when the one before has nothing to do, and else minutes later.
+    if (registration.waiting) await Promise.race([changes(container), pause(PATIENCE)]);
     try {
       return await fetch(request.clone());
     } catch (cause) {
