@@ -28,9 +28,11 @@ export interface Admission {
   permits(action: Scope, model?: string): boolean;
 }
 
-/** The time: milliseconds since 1970, and on a clock that is never set back. */
+/** The time, in milliseconds. */
 export interface Clock {
+  /** Since 1970. */
   date(): number;
+  /** On a clock that is never set back. */
   monotonic(): number;
 }
 
@@ -61,7 +63,7 @@ export class Access {
     return this.#policy.maxBody;
   }
 
-  /** Callers whose rate is remembered. */
+  /** @internal Callers whose rate is remembered. */
   get remembered(): number {
     return this.#buckets.size;
   }

@@ -40,10 +40,13 @@ export interface Policy {
   hosts?: string[];
 }
 
-/** Bytes of a request's body, unless a policy says otherwise. */
+/** @internal Bytes of a request's body, unless a policy says otherwise. */
 export const MAX_BODY = 64 << 20;
 
-/** Copied from a policy, and in maps: no later change of that object counts, and no name such as `__proto__` is special. */
+/**
+ * @internal Copied from a policy, and in maps: no later change of that object counts, and no name such as `__proto__` is
+ * special.
+ */
 export interface CheckedPolicy {
   self?: CheckedGrant | undefined;
   origins: ReadonlyMap<string, CheckedGrant>;
@@ -52,11 +55,12 @@ export interface CheckedPolicy {
   maxBody: number;
 }
 
+/** @internal */
 export interface CheckedGrant extends Permission {
   rate?: Rate;
 }
 
-/** @throws `value` for whatever in it is not understood. */
+/** @internal @throws `value` for whatever in it is not understood. */
 export function readPolicy(policy: Policy = {}): CheckedPolicy {
   const { grants, tokens, rate, maxBody, hosts } = fields(policy, ['grants', 'tokens', 'rate', 'maxBody', 'hosts'], 'policy');
   const usual = rate === undefined ? {} : { rate: readRate(rate, 'policy.rate') };

@@ -13,7 +13,7 @@ const MAX_CALLERS = 4096;
 const MAX_NAME = 512;
 
 /**
- * A bucket of tokens for each caller, which fills at the rate and gives one a request.
+ * @internal A bucket of tokens for each caller, which fills at the rate and gives one a request.
  *
  * Whoever makes up names has a full bucket for each, whatever is done; what must not follow is that memory grows or
  * that others are shut out. So beyond a number of callers, the one who has been quiet longest is forgotten: its bucket

@@ -1,14 +1,15 @@
 import { NearsideError } from '../errors.js';
 
-export const SCOPES = ['infer', 'explain', 'train', 'manage'] as const;
+/** @internal */
+export const SCOPES = ['infer', 'explain', 'train', 'manage'] satisfies Scope[];
 
 /**
  * What may be asked for: `infer`, with the health of the service and the metadata of the models; `explain`; `train`;
  * `manage`, which loads and unloads models, exports the audit log, makes and restores backups.
  */
-export type Scope = (typeof SCOPES)[number];
+export type Scope = 'infer' | 'explain' | 'train' | 'manage';
 
-/** What a grant, or a token, allows. */
+/** @internal What a grant, or a token, allows. */
 export interface Permission {
   scopes: ReadonlySet<string>;
   /** All unless given. */
@@ -16,7 +17,7 @@ export interface Permission {
 }
 
 /**
- * Whether it covers an act on a model, or on the service as a whole. Who is limited to some models may still ask whether
+ * @internal Whether it covers an act on a model, or on the service as a whole. Who is limited to some models may still ask whether
  * the service is there, and do nothing else that concerns them all.
  */
 export function covers({ scopes, models }: Permission, action: Scope, model: string | undefined): boolean {
@@ -24,6 +25,7 @@ export function covers({ scopes, models }: Permission, action: Scope, model: str
   return models === undefined || (model === undefined ? action === 'infer' : models.has(model));
 }
 
+/** @internal */
 export function readScopes(given: unknown, where: string): Set<string> {
   const names = readList(given, where);
   const odd = names.find((name) => !SCOPES.includes(name as Scope));
@@ -31,6 +33,7 @@ export function readScopes(given: unknown, where: string): Set<string> {
   return new Set(names);
 }
 
+/** @internal */
 export function readModels(given: unknown, where: string): Set<string> {
   const names = readList(given, where);
   const pattern = names.find((name) => name.includes('*'));
@@ -38,6 +41,7 @@ export function readModels(given: unknown, where: string): Set<string> {
   return new Set(names);
 }
 
+/** @internal */
 export function readList(given: unknown, where: string): string[] {
   if (Array.isArray(given) && given.every((entry) => typeof entry === 'string' && entry !== '')) return given;
   throw new NearsideError('value', `${where} is a list of names`);

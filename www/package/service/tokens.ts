@@ -1,5 +1,5 @@
 /** Capability tokens: signed notes that say what their bearer may do, from which origin, until when. */
-import { SignJWT, jwtVerify, type JWTPayload } from 'jose';
+import { SignJWT, jwtVerify, type JWK, type JWTPayload } from 'jose';
 import { NearsideError, assertKnown } from '../errors.js';
 import { readOrigin } from './origins.js';
 import { readModels, readScopes, type Permission, type Scope } from './scopes.js';
@@ -8,7 +8,23 @@ import { readModels, readScopes, type Permission, type Scope } from './scopes.js
  * What tokens are signed and checked with. A secret of 32 bytes or more, which does both (HS256); or a key for Ed25519,
  * whose private half signs and whose public half checks (EdDSA). Both also as a JSON Web Key.
  */
-export type TokenKey = Uint8Array | CryptoKey | JsonWebKey;
+export type TokenKey = Uint8Array | WebCryptoKey | JsonKey;
+
+/** A `CryptoKey`, whether of a browser's declarations or of Node's. */
+export interface WebCryptoKey {
+  readonly type: 'public' | 'private' | 'secret';
+  readonly algorithm: { name: string };
+  readonly usages: string[];
+}
+
+/** A JSON Web Key (RFC 7517), as far as it is read. */
+export interface JsonKey {
+  kty?: string;
+  crv?: string;
+  k?: string;
+  x?: string;
+  d?: string;
+}
 
 /** What a token says. */
 export interface TokenOptions {
@@ -27,7 +43,7 @@ export interface TokenOptions {
   id?: string;
 }
 
-/** What a valid token says. */
+/** @internal What a valid token says. */
 export interface Claims extends Permission {
   id: string;
   origin: string;
@@ -37,16 +53,16 @@ export interface Claims extends Permission {
   subject?: string;
 }
 
-/** A key, and the one algorithm it is for: which that is must not be left to the token. */
+/** @internal A key, and the one algorithm it is for: which that is must not be left to the token. */
 export interface VerifyingKey {
-  key: TokenKey;
+  key: Uint8Array | CryptoKey | JWK;
   algorithm: 'HS256' | 'EdDSA';
 }
 
-/** Seconds between issue and expiry, at most: also how long a revoked token has to be remembered. */
+/** @internal Seconds between issue and expiry, at most: also how long a revoked token has to be remembered. */
 export const MAX_LIFE = 30 * 24 * 3600;
 
-/** Characters of a token that are read, far more than any that is issued here. */
+/** @internal Characters of a token that are read, far more than any that is issued here. */
 export const MAX_LENGTH = 4096;
 
 const AUDIENCE = 'nearside';
@@ -87,7 +103,7 @@ export async function issueToken(key: TokenKey, options: TokenOptions): Promise<
 }
 
 /**
- * What a token says, if one of the keys has signed it and this is its time.
+ * @internal What a token says, if one of the keys has signed it and this is its time.
  * @param now Milliseconds since 1970.
  * @throws `denied`, with what is wrong with it.
  */
@@ -137,11 +153,12 @@ function readClaims(payload: JWTPayload): Claims {
   };
 }
 
+/** @internal */
 export function invalid(reason: string, cause?: unknown): NearsideError {
   return new NearsideError('denied', `the token is not accepted: ${reason}`, { token: 'invalid' }, { cause });
 }
 
-/** The keys of a policy. @throws `value` for one that does not verify tokens. */
+/** @internal The keys of a policy. @throws `value` for one that does not verify tokens. */
 export function readKeys(given: TokenKey | TokenKey[]): VerifyingKey[] {
   const keys = Array.isArray(given) ? given : [given];
   if (keys.length === 0) throw new NearsideError('value', 'policy.tokens.keys is empty');
@@ -159,10 +176,10 @@ function readKey(key: TokenKey, use: 'sign' | 'verify'): VerifyingKey {
     if (name === 'Ed25519') return { key, algorithm: 'EdDSA' };
   } else if (typeof key === 'object' && key !== null) {
     // A copy: the library freezes what it is given.
-    const { kty, crv, k = '', x, d } = key;
+    const { kty, crv, k = '', x, d } = key as JsonKey;
     if (kty === 'oct') return { key: { kty, k }, algorithm: secret((k.length * 3) / 4) };
     if (kty === 'OKP' && crv === 'Ed25519' && (d === undefined) === (use === 'verify')) {
-      return { key: { kty, crv, x: x!, ...(d !== undefined && { d }) }, algorithm: 'EdDSA' };
+      return { key: { kty, crv, x: x ?? '', ...(d !== undefined && { d }) }, algorithm: 'EdDSA' };
     }
   }
   throw new NearsideError('value', `a key to ${use} tokens is a secret of 32 bytes or more, or the ${half} half of a key for Ed25519`);
