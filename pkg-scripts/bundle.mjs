@@ -2,6 +2,7 @@
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const { version, description, license, repository, keywords } = crate();
 const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
@@ -31,15 +32,23 @@ await Promise.all([
   entry('node-worker', { platform: 'node' }),
   entry('cli/main', { platform: 'node', plugins: [besides('../node.js')] }),
   beside('data', {}),
+  beside('client', { entryPoints: ['www/package/client/client.ts'] }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Nothing that is published refers to others.
-const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
-for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
+// Of the declarations, those that an entry refers to, directly or not.
+const published = new Set();
+const publish = (file) => {
+  if (published.has(file)) return;
+  published.add(file);
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${name}.d.ts`));
+};
+for (const name of ['nearside', 'data', 'client/client']) publish(`pkg/types/${name}.d.ts`);
+for (const file of readdirSync('pkg/types', { recursive: true })) {
+  if (file.endsWith('.d.ts') && !published.has(`pkg/types/${file}`)) rmSync(`pkg/types/${file}`);
+}
 
 writeFileSync(
   'pkg/package.json',
@@ -59,6 +68,7 @@ writeFileSync(
       bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
+        './client': { types: './types/client/client.d.ts', default: './client.js' },
         './data': { types: './types/data.d.ts', default: './data.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
