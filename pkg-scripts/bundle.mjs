@@ -1,11 +1,15 @@
 // Bundles the TypeScript: the package into pkg/, the page into target/site/.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const { version, description, license, repository, keywords } = crate();
-const common = { bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
+// What a service worker has cached of another build is of no use to this.
+const modules = readdirSync('pkg').filter((file) => file.endsWith('.wasm')).reduce((hash, file) => hash.update(readFileSync(`pkg/${file}`)), createHash('sha256')).digest('hex').slice(0, 16);
+const define = { NEARSIDE_VERSION: JSON.stringify(version), NEARSIDE_BUILD: JSON.stringify(modules) };
+const common = { define, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
 
 // What is imported when it is needed stays a file of its own.
 const LATER = ['./formats.js', './gpu.js', './train.js', './pool.js'];
@@ -32,7 +36,11 @@ await Promise.all([
   entry('node-worker', { platform: 'node' }),
   entry('cli/main', { platform: 'node', plugins: [besides('../node.js')] }),
   beside('data', {}),
-  beside('client', { entryPoints: ['www/package/client/client.ts'] }),
+  beside('service/service', { outfile: 'pkg/service.js' }),
+  beside('client/client', { outfile: 'pkg/client.js' }),
+  beside('engine-worker/engine-worker', { outfile: 'pkg/worker.js' }),
+  // Service workers cannot import later: all in one file, but for training, which they have no use for.
+  entry('service-worker/service-worker', { outfile: 'pkg/service-worker.js', external: ['./train.js'], inject: ['www/package/microtask.ts'] }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 

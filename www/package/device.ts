@@ -34,16 +34,20 @@ export interface WrongAnswer {
   gpu: number;
 }
 
+/** What computing takes, whichever device does it. */
+export interface Cost {
+  /** Floating-point operations: a multiplication and an addition count as two. */
+  flop: number;
+  /** Bytes that must be read and written: inputs, outputs and weights, each once. */
+  bytes: number;
+}
+
 /** What a step of the plan costs. */
-export interface StepProfile {
+export interface StepProfile extends Cost {
   /** The layer that it computes, or the last of several in one. */
   layer: string;
   /** The kernel. */
   kernel: string;
   /** Milliseconds: by the GPU's own clock, where it has one that may be read. */
   time: number;
-  /** Floating-point operations: a multiplication and an addition count as two. */
-  flop: number;
-  /** Bytes that must be read and written: inputs, outputs and weights, each once. */
-  bytes: number;
 }

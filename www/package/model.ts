@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { DeviceReport, StepProfile } from './device.js';
+import type { Cost, DeviceReport, StepProfile } from './device.js';
 import { type Engine, assertLive, guard, open, saveAs, startEngine, withTraining } from './engine.js';
 import { NearsideError, assertKnown, throwIfAborted } from './errors.js';
 import type { BatchSource, EvaluateOptions, FitOptions, History, Logs } from './fit.js';
@@ -216,6 +216,14 @@ export class Model {
     assertKnown(options, ['device']);
     assertDevice(options.device);
     return (await this.#ready()).profile(this.#arrays(x), options.device ?? this.device.kind);
+  }
+
+  /** What a batch of so many samples takes: operations, and bytes of inputs, outputs and weights, step by step. */
+  cost(samples = 1): Cost {
+    if (!Number.isInteger(samples) || samples < 1) {
+      throw new NearsideError('value', `samples is ${samples}; give a whole number from 1`);
+    }
+    return this.#now().cost(samples);
   }
 
   /**

@@ -13,12 +13,14 @@ import { Model, type ModelFormat } from './model.js';
 import { checkThreads } from './threads.js';
 import { type FetchOptions, type ModelSource, type SourceFile, isOwnFormat, readFile, readSource } from './source.js';
 
-export type { DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
+export type { Cost, DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 /** @internal What the package's other entry points share with this one. */
 export { assertKnown, throwIfAborted } from './errors.js';
 /** @internal */
 export { platform } from './platform.js';
+/** @internal */
+export { readSource } from './source.js';
 export type { InputValues, ModelInput } from './input.js';
 export type { LayerInfo, Model, ModelFormat, ModelOutput, PredictOptions, SaveOptions, TensorSpec } from './model.js';
 export type { FetchOptions, FileContent, ModelSource } from './source.js';

@@ -2,7 +2,7 @@
 import { Computer, type Widths, memory } from './compute.js';
 import { type Engine, assertLive, close, guard, isLive, openInWorkers, openOnGpu } from './engine.js';
 import { NearsideError } from './errors.js';
-import type { DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
+import type { Cost, DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
 import type { OnGpu, Original } from './gpu.js';
 import { type Threads, chooseThreads, worthwhile } from './threads.js';
 
@@ -132,6 +132,13 @@ export class Runner {
     const onGpu = async () => (await this.#onGpu()).profile(inputs, samples);
     const times = device === 'gpu' ? await this.#staying(onGpu) : guard(() => this.#computer.profile(inputs, samples));
     return times.map((time, index) => ({ ...steps[index]!, ...time }));
+  }
+
+  /** What a batch costs, all steps together. */
+  cost(samples: number): Cost {
+    const steps = guard(() => this.#live().steps(samples)) as Cost[];
+    const sum = (part: keyof Cost) => steps.reduce((total, step) => total + step[part], 0);
+    return { flop: sum('flop'), bytes: sum('bytes') };
   }
 
   /** Times the GPU's kernels. */

@@ -9,6 +9,7 @@ import { STANDARD, isBrokenPipe, writeParts } from './files.js';
 import * as inspect from './inspect.js';
 import * as predict from './predict.js';
 import { report } from './report.js';
+import * as serve from './serve.js';
 
 const HELP = `Usage: nearside COMMAND FILE [options]
 
@@ -18,6 +19,7 @@ Commands:
   inspect FILE...                 print what a model file holds
   predict FILE --input VALUES     print a model's answers for samples in a .npy, .csv or .json file
   evaluate FILE --x X --y Y       print the loss and the metrics for samples whose targets are known
+  serve FILE...                   answer the Open Inference Protocol over HTTP
   convert FILE --to FORMAT        write a model as h5, keras, onnx or safetensors
 
 FILE is a path or an address. Files that belong to it, such as weights beside a model.json, are found next to it.
@@ -29,7 +31,7 @@ Options:
 Exit status: 0, 1 when a file, a model or an input is at fault, 2 for wrong usage.
 `;
 
-const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert };
+const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert, serve };
 
 // What cannot be printed is reported where it is written.
 process.stdout.on('error', () => {});

@@ -1,0 +1,97 @@
+import { getRequestListener } from '@hono/node-server';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename } from 'node:path';
+import { NearsideError } from '../node.js';
+import { type ServedModel, createService } from '../service/service.js';
+import { UsageError, oneOf, parse, wholeNumber } from './arguments.js';
+import { naming } from './load.js';
+
+export const HELP = `Usage: nearside serve [NAME=]FILE... [options]
+
+Answers the Open Inference Protocol, version 2, over HTTP, as KServe and Triton do, with the models in these files:
+their names are those of the files, unless NAME= gives another. NAME@VERSION= gives a version as well.
+
+Options:
+  -p, --port N              where to listen (default: 8000; 0 for any free one)
+      --host ADDRESS        on which address (default: 127.0.0.1: this machine alone)
+      --max-batch-size N    samples computed at once, at most (default: 64)
+      --max-delay MS        milliseconds that a request may wait for others (default: 0)
+      --max-queue N         requests that may wait; others are refused with 503 (default: 1024)
+      --device DEVICE       cpu, gpu or auto (default: auto)
+      --dtype DTYPE         how weights are kept: f32, f16 or int8
+  -h, --help                print this
+
+Examples:
+  nearside serve mnist.h5
+  nearside serve digits@1=old.keras digits@2=new.keras --port 9000
+  curl -d '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}' \\
+    http://127.0.0.1:8000/v2/models/iris/infer
+`;
+
+const OPTIONS = {
+  port: { type: 'string', short: 'p' },
+  host: { type: 'string' },
+  'max-batch-size': { type: 'string' },
+  'max-delay': { type: 'string' },
+  'max-queue': { type: 'string' },
+  device: { type: 'string' },
+  dtype: { type: 'string' },
+} as const;
+
+export async function run(args: string[]): Promise<void> {
+  const { values: options, positionals } = parse(args, OPTIONS);
+  if (!positionals.length) throw new UsageError('no model file given');
+  const number = (option: 'port' | 'max-batch-size' | 'max-delay' | 'max-queue') =>
+    options[option] === undefined ? undefined : options[option] === '0' ? 0 : wholeNumber(option, options[option]);
+  const [port = 8000, maxBatchSize, maxDelay, maxQueue] = [number('port'), number('max-batch-size'), number('max-delay'), number('max-queue')];
+  const device = oneOf(['auto', 'cpu', 'gpu'], 'device', options.device ?? 'auto');
+  const dtype = options.dtype === undefined ? undefined : oneOf(['f32', 'f16', 'int8'], 'dtype', options.dtype);
+  const host = options.host ?? '127.0.0.1';
+  const how = {
+    options: { device, ...(dtype && { dtype }) },
+    ...(maxBatchSize !== undefined && { maxBatchSize }),
+    ...(maxDelay !== undefined && { maxDelay }),
+    ...(maxQueue !== undefined && { maxQueue }),
+  };
+
+  const models = new Map<string, ServedModel[]>();
+  for (const argument of positionals) {
+    const { name, version, source } = split(argument);
+    const versions = models.get(name) ?? [];
+    if (versions.some((other) => other.version === version)) throw new UsageError(`the model '${name}' is given twice; write NAME@VERSION=${source}`);
+    models.set(name, [...versions, { ...how, source, version }]);
+  }
+  const service = createService({ models: Object.fromEntries(models) });
+  await service.ready();
+  for (const { name, state, reason } of service.models()) {
+    if (state !== 'ready') await naming(positionals.find((argument) => split(argument).name === name)!, () => Promise.reject(new NearsideError('format', reason)));
+  }
+  const listener = getRequestListener((request) => service.fetch(request), { overrideGlobalObjects: false });
+  const server = createServer((request, response) => void listener(request, response));
+  await listen(server, port, host);
+  const address = server.address() as AddressInfo;
+  process.stdout.write(`nearside: http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}/v2 serves ${[...models.keys()].join(', ')}\n`);
+
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  // What was asked is answered.
+  server.close();
+  await service.dispose();
+  server.closeIdleConnections();
+}
+
+/** Takes NAME@VERSION=FILE apart. A file of that form can be written ./NAME=FILE. */
+function split(argument: string): { name: string; version: string; source: string } {
+  const [, name, version = '1', source] = /^([\w.:-]+)(?:@([\w.:-]+))?=(.+)$/.exec(argument) ?? [];
+  if (name !== undefined) return { name, version, source: source! };
+  return { name: basename(argument).replace(/(\.[a-z]\w*)+$/i, ''), version, source: argument };
+}
+
+async function listen(server: Server, port: number, host: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
+  } catch (cause) {
+    throw new NearsideError('network', `port ${port} of ${host} could not be listened on: ${(cause as Error).message}`, {}, { cause });
+  }
+}

@@ -1,0 +1,2 @@
+import { memoryStore } from './store.js';
+export const indexedDbStore = (_name: string) => memoryStore();
