@@ -18,7 +18,9 @@ const entry = (name, options) => build({ ...common, entryPoints: [`www/package/$
 /** Leaves what the package's main file has to that file, so that there is one of each class. */
 const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, () => ({ path: main, external: true })),
+  setup: ({ onResolve }) =>
+    // Libraries have files of these names, too.
+    onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path: main, external: true })),
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
 

@@ -1,6 +1,7 @@
 // Who may ask a service for what, and how those fare who may not.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import * as published from '../../pkg/service.js';
 import { APP, Buckets, POLICY, PRIVATE, SECRET, SERVICE, STRANGER, TRAIN, accessOf, admit, clockOf, issueToken, requestOf } from './asking.mjs';
 import { refusal, tableOfAttacks } from './attacks.mjs';
 
@@ -208,4 +209,20 @@ describe('rates', () => {
     while (buckets.take('caller', { requests: 7, seconds: 2, burst: 5 }, now) === 0) burst++;
     assert.equal(burst, 5);
   });
+});
+
+test('over HTTP a refusal has the status and the headers that clients go by', async () => {
+  const policy = { grants: { self: ['infer'] }, tokens: { keys: SECRET }, rate: { requests: 4, seconds: 60 } };
+  const service = published.createService({ models: {}, policy });
+  const ask = async (path, method, authorization) => {
+    const headers = authorization === undefined ? {} : { authorization: `Bearer ${authorization}` };
+    const { status, headers: answered } = await service.fetch(new Request(`${SERVICE}${path}`, { method, headers }));
+    return [status, answered.get('www-authenticate'), answered.get('retry-after')];
+  };
+  const token = await published.issueToken(SECRET, { scopes: ['manage'], origin: SERVICE, expiresIn: 60 });
+  assert.deepEqual(await ask('/v2/audit', 'GET'), [401, 'Bearer', null]);
+  assert.deepEqual(await ask('/v2/audit', 'GET', 'x'), [401, 'Bearer error="invalid_token"', null]);
+  assert.deepEqual(await ask('/v2/repository/models/none/unload', 'POST', token), [404, null, null]);
+  assert.deepEqual(await ask('/v2/health/live', 'GET'), [200, null, null]);
+  assert.deepEqual(await ask('/v2/health/live', 'GET'), [429, null, '15']);
 });

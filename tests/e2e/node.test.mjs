@@ -25,12 +25,12 @@ async function inNode(...args) {
 }
 
 /** Declarations of `nearside/client`, and those of the service that it refers to. */
-const CLIENT = [...['client', 'connect', 'expose', 'frame'].map((name) => `client/${name}`), ...['access', 'policy', 'rate', 'scopes', 'store', 'tokens'].map((name) => `service/${name}`)];
+const CLIENT = [...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`), ...['access', 'policy', 'rate', 'scopes', 'store', 'tokens'].map((name) => `service/${name}`)];
 
 test('the tarball holds what is needed and nothing else', () => {
   const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor', ...CLIENT];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'service', 'service-worker', 'train', 'worker'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());

@@ -38,7 +38,7 @@ export interface Clock {
 
 const CLOCK: Clock = { date: () => Date.now(), monotonic: () => performance.now() };
 
-const CORS_HEADERS = 'authorization, content-type, inference-header-content-length';
+const CORS_HEADERS = 'authorization, content-encoding, content-type, inference-header-content-length';
 const CORS_EXPOSED = 'inference-header-content-length, retry-after, www-authenticate';
 
 /** Holds every request to a policy. */
@@ -110,7 +110,7 @@ export class Access {
     if (request.method !== 'OPTIONS' || !request.headers.has('access-control-request-method')) return undefined;
     const headers = this.corsHeaders(request, caller);
     if (this.#listedOrigin(request, caller) === undefined) return new Response(null, { status: 403, headers });
-    const allowed = { 'access-control-allow-methods': 'GET, POST', 'access-control-allow-headers': CORS_HEADERS, 'access-control-max-age': '600' };
+    const allowed = { 'access-control-allow-methods': 'GET, POST, PUT', 'access-control-allow-headers': CORS_HEADERS, 'access-control-max-age': '600' };
     return new Response(null, { status: 204, headers: { ...headers, ...allowed } });
   }
 
