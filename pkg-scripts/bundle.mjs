@@ -3,6 +3,7 @@ import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const { version, description, license, repository, keywords } = crate();
 // What a service worker has cached of another build is of no use to this.
@@ -17,7 +18,9 @@ const entry = (name, options) => build({ ...common, entryPoints: [`www/package/$
 /** Leaves what the package's main file has to that file, so that there is one of each class. */
 const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, () => ({ path: main, external: true })),
+  setup: ({ onResolve }) =>
+    // Libraries have files of these names, too.
+    onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path: main, external: true })),
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
 
@@ -45,10 +48,17 @@ chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Nothing that is published refers to others.
-const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
-for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
+// Of the declarations, those that an entry refers to, directly or not.
+const published = new Set();
+const publish = (file) => {
+  if (published.has(file)) return;
+  published.add(file);
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${name}.d.ts`));
+};
+for (const name of ['nearside', 'data', 'client/client']) publish(`pkg/types/${name}.d.ts`);
+for (const file of readdirSync('pkg/types', { recursive: true })) {
+  if (file.endsWith('.d.ts') && !published.has(`pkg/types/${file}`)) rmSync(`pkg/types/${file}`);
+}
 
 writeFileSync(
   'pkg/package.json',
@@ -68,6 +78,7 @@ writeFileSync(
       bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
+        './client': { types: './types/client/client.d.ts', default: './client.js' },
         './data': { types: './types/data.d.ts', default: './data.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',

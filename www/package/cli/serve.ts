@@ -2,6 +2,7 @@ import { getRequestListener } from '@hono/node-server';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname, networkInterfaces } from 'node:os';
 import { basename } from 'node:path';
 import { NearsideError } from '../node.js';
 import { type ServedModel, createService } from '../service/service.js';
@@ -63,7 +64,7 @@ export async function run(args: string[]): Promise<void> {
     if (versions.some((other) => other.version === version)) throw new UsageError(`the model '${name}' is given twice; write NAME@VERSION=${source}`);
     models.set(name, [...versions, { ...how, source, version }]);
   }
-  const service = createService({ models: Object.fromEntries(models) });
+  const service = createService({ models: Object.fromEntries(models), policy: { hosts: namesOf(host) } });
   await service.ready();
   for (const { name, state, reason } of service.models()) {
     if (state !== 'ready') await naming(positionals.find((argument) => split(argument).name === name)!, () => Promise.reject(new NearsideError('format', reason)));
@@ -79,6 +80,14 @@ export async function run(args: string[]): Promise<void> {
   server.close();
   await service.dispose();
   server.closeIdleConnections();
+}
+
+/** What the service may be called by who listens on an address: `Host` is what a page's address says, whoever gave it that name. */
+function namesOf(host: string): string[] {
+  const all = host === '0.0.0.0' || host === '::';
+  const others = all ? [hostname(), ...Object.values(networkInterfaces()).flatMap((found) => found!.map(({ address }) => address))] : [host];
+  const spelled = others.map((name) => new URL(`http://${name.includes(':') ? `[${name.replace(/%.*/, '')}]` : name}`).hostname);
+  return [...new Set(['localhost', '127.0.0.1', '[::1]', ...spelled])];
 }
 
 /** Takes NAME@VERSION=FILE apart. A file of that form can be written ./NAME=FILE. */

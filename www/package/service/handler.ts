@@ -1,6 +1,6 @@
 /** Answers requests: finds out what is asked and who asks, does it, and writes down how it went. */
 import { type Model, type ModelSource, NearsideError } from '../nearside.js';
-import { Access, type Caller, type Grant } from './access.js';
+import { Access, type Admission, type Caller } from './access.js';
 import { AuditLog } from './audit.js';
 import { createBackup, readBackup } from './backup.js';
 import { HttpError, errorResponse, readBody, respond, statusOf } from './http.js';
@@ -17,14 +17,11 @@ import { readUpload } from './upload.js';
 /** A request that is allowed. */
 interface Exchange extends Asked {
   request: Request;
-  grant: Grant;
+  grant: Admission;
   record: RequestRecord;
   /** When it came, by the clock of `performance`. */
   start: number;
 }
-
-/** Bytes of a request's body, unless the options say another number. */
-const MAX_BODY = 2 ** 26;
 
 /** Uploaded models are kept under this, by name and version. */
 const KEPT = 'model/';
@@ -48,11 +45,11 @@ export class Handler implements Service {
   /** Resolves when the models that were uploaded before are there. */
   readonly #complete: Promise<void>;
 
-  constructor({ models, policy, store = memoryStore(), audit = true, maxBody = MAX_BODY, onRequest, open }: ServiceOptions) {
+  constructor({ models, policy, store = memoryStore(), audit = true, maxBody, onRequest, open }: ServiceOptions) {
     this.#store = store;
-    this.#maxBody = maxBody;
     this.#onRequest = onRequest;
     this.access = new Access(policy, store);
+    this.#maxBody = maxBody ?? this.access.maxBody;
     this.#models = new Models(open ?? ((_, served) => openHere(served)));
     for (const [name, given] of Object.entries(models)) {
       for (const served of versionsOf(given)) this.#models.add(name, served);
@@ -114,7 +111,7 @@ export class Handler implements Service {
     const asked = routeOf(request);
     const { action, model, version } = asked;
     Object.assign(record, { action, ...(model !== undefined && { model }), ...(version !== undefined && { version }) });
-    let grant: Grant | undefined;
+    let grant: Admission | undefined;
     try {
       grant = await this.access.admit(request, caller, asked.scope, asked.model);
       record.caller = grant.caller;
@@ -129,9 +126,9 @@ export class Handler implements Service {
     }
   }
 
-  async #log(record: RequestRecord, caller: Caller, grant: Grant | undefined): Promise<void> {
+  async #log(record: RequestRecord, caller: Caller, grant: Admission | undefined): Promise<void> {
     const { action, model, version, samples, outcome, status } = record;
-    await (await this.audit)?.append({ caller: { ...caller, ...grant }, action, model, version, samples, outcome, status });
+    await (await this.audit)?.append({ caller: { ...caller, ...(grant && described(grant)) }, action, model, version, samples, outcome, status });
   }
 
   async #act(exchange: Exchange): Promise<Written> {
@@ -193,13 +190,13 @@ export class Handler implements Service {
   async #index({ request, grant }: Exchange): Promise<Written> {
     const body = await readBody(request, this.#maxBody);
     const onlyReady = body.length > 0 && parseObject(body)['ready'] === true;
-    const versions = this.#models.all().filter(({ model, state }) => isGranted(grant, model) && !(onlyReady && state !== 'ready'));
+    const versions = this.#models.all().filter(({ model, state }) => grant.permits('infer', model) && !(onlyReady && state !== 'ready'));
     const states = { ready: 'READY', loading: 'LOADING', unavailable: 'UNAVAILABLE', unloaded: 'UNAVAILABLE' };
     return writeJson(versions.map(({ model, version, state, reason }) => ({ name: model, version, state: states[state], reason })));
   }
 
   #statistics(exchange: Exchange): Written {
-    const versions = exchange.model === undefined ? this.#models.all().filter(({ model }) => isGranted(exchange.grant, model)) : this.#findAll(exchange);
+    const versions = exchange.model === undefined ? this.#models.all().filter(({ model }) => exchange.grant.permits('infer', model)) : this.#findAll(exchange);
     return writeJson({ model_stats: versions.map(({ model, version, statistics }) => toTriton(model, version, statistics.report())) });
   }
 
@@ -302,8 +299,9 @@ function isServed(given: ServiceOptions['models'][string]): given is ServedModel
   return typeof given === 'object' && 'source' in given && !isModel(given);
 }
 
-function isGranted({ models }: Grant, name: string): boolean {
-  return models === undefined || models.includes(name);
+/** Who was let in, for the log. */
+function described({ permits: _, ...who }: Admission): Omit<Admission, 'permits'> {
+  return who;
 }
 
 /** Whether the queue has counted how it ended. */

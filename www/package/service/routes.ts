@@ -1,5 +1,5 @@
 /** What can be asked: each path and method, and what a caller must be allowed to do for it. */
-import type { Scope } from './access.js';
+import type { Scope } from './scopes.js';
 import { HttpError } from './http.js';
 
 /** What is asked for. */

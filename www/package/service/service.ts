@@ -9,18 +9,23 @@
  * ```
  */
 import { type Model, type ModelSource, assertKnown } from '../nearside.js';
-import type { Access, Caller, Policy } from './access.js';
+import type { Access, Caller } from './access.js';
 import type { AuditLog } from './audit.js';
 import { Handler } from './handler.js';
 import type { Open, ServedModel, State } from './models.js';
+import type { Policy } from './policy.js';
 import type { ModelStatistics } from './statistics.js';
 import type { Store } from './store.js';
 
-export type { Caller, Policy, Scope } from './access.js';
+export type { Access, Admission, Caller, Clock } from './access.js';
 export type { ServedModel, State } from './models.js';
+export type { Grant, Policy } from './policy.js';
+export type { Rate } from './rate.js';
 export type { Batching } from './scheduler.js';
+export type { Scope } from './scopes.js';
 export type { Energy, ModelStatistics, Outcome, Times } from './statistics.js';
 export { type Store, memoryStore } from './store.js';
+export { issueToken, type JsonKey, type TokenKey, type TokenOptions, type WebCryptoKey } from './tokens.js';
 
 /** What a service is made of. */
 export interface ServiceOptions {
