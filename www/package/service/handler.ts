@@ -114,24 +114,23 @@ export class Handler implements Service {
     const asked = routeOf(request);
     const { action, model, version } = asked;
     Object.assign(record, { action, ...(model !== undefined && { model }), ...(version !== undefined && { version }) });
-    let grant: Grant | undefined;
     try {
-      grant = await this.access.admit(request, caller, asked.scope, asked.model);
+      const grant = await this.access.admit(request, caller, asked.scope, asked.model);
       record.caller = grant.caller;
       await this.#complete;
       const written = await this.#act({ ...asked, request, grant, record, start });
-      if (LOGGED.includes(asked.action)) await this.#log(record, caller, grant);
+      if (LOGGED.includes(asked.action)) await this.#log(record, caller);
       return respond(written);
     } catch (thrown) {
       const error = toError(thrown);
-      await this.#log({ ...record, outcome: error.kind, status: statusOf(error) }, caller, grant);
+      await this.#log({ ...record, outcome: error.kind, status: statusOf(error) }, caller);
       throw error;
     }
   }
 
-  async #log(record: RequestRecord, caller: Caller, grant: Grant | undefined): Promise<void> {
+  async #log(record: RequestRecord, caller: Caller): Promise<void> {
     const { action, model, version, samples, outcome, status } = record;
-    await (await this.audit)?.append({ caller: { ...caller, ...grant }, action, model, version, samples, outcome, status });
+    await (await this.audit)?.append({ caller: { origin: caller.origin, client: caller.client }, action, model, version, samples, outcome, status });
   }
 
   async #act(exchange: Exchange): Promise<Written> {
