@@ -42,7 +42,11 @@ export function serve({ offline = [], ...options }: ServiceWorkerOptions): Servi
     const { request, clientId } = event;
     const { origin, pathname } = new URL(request.url);
     if (origin !== scope.location.origin) return;
-    if (pathname === '/v2' || pathname.startsWith('/v2/')) event.respondWith(service.fetch(request, { client: clientId }));
+    if (pathname === '/v2' || pathname.startsWith('/v2/')) {
+      const answer = service.fetch(request, { client: clientId });
+      event.respondWith(answer);
+      event.waitUntil(answer.then(() => service.flush()));
+    }
     else if (request.method === 'GET' && cached.isOffline(request.url)) event.respondWith(cached.fresh(request));
   });
   return service;

@@ -6,6 +6,8 @@ export interface Store {
   set(records: [key: string, value: unknown][]): Promise<void>;
   /** The records whose keys begin with a prefix, in the order of the keys. */
   list<T>(prefix: string): Promise<[key: string, value: T][]>;
+  /** Set where values are kept as JSON: a CryptoKey is not, so that keys have to be extractable and kept as JWKs. */
+  readonly json?: true;
 }
 
 /** A store for as long as the process lasts. */
