@@ -10,6 +10,7 @@ import * as inspect from './inspect.js';
 import * as predict from './predict.js';
 import { report } from './report.js';
 import * as serve from './serve.js';
+import * as token from './token.js';
 
 const HELP = `Usage: nearside COMMAND FILE [options]
 
@@ -20,6 +21,7 @@ Commands:
   predict FILE --input VALUES     print a model's answers for samples in a .npy, .csv or .json file
   evaluate FILE --x X --y Y       print the loss and the metrics for samples whose targets are known
   serve FILE...                   answer the Open Inference Protocol over HTTP
+  token KEY --origin O --scope S  print a token for a service
   convert FILE --to FORMAT        write a model as h5, keras, onnx or safetensors
 
 FILE is a path or an address. Files that belong to it, such as weights beside a model.json, are found next to it.
@@ -31,7 +33,7 @@ Options:
 Exit status: 0, 1 when a file, a model or an input is at fault, 2 for wrong usage.
 `;
 
-const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert, serve };
+const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert, serve, token };
 
 // What cannot be printed is reported where it is written.
 process.stdout.on('error', () => {});
