@@ -31,15 +31,16 @@ await Promise.all([
   entry('node-worker', { platform: 'node' }),
   entry('cli/main', { platform: 'node', plugins: [besides('../node.js')] }),
   beside('data', {}),
+  beside('seal/seal', { outfile: 'pkg/seal.js' }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
 // Nothing that is published refers to others.
-const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
-for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
+const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor'];
+const isPublic = (file) => PUBLIC.some((name) => file === `${name}.d.ts` || name.startsWith(`${file}/`));
+for (const file of readdirSync('pkg/types', { recursive: true })) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true, force: true });
 
 writeFileSync(
   'pkg/package.json',
@@ -60,6 +61,7 @@ writeFileSync(
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
         './data': { types: './types/data.d.ts', default: './data.js' },
+        './seal': { types: './types/seal/seal.d.ts', default: './seal.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',

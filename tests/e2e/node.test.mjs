@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
@@ -25,9 +25,9 @@ async function inNode(...args) {
 }
 
 test('the tarball holds what is needed and nothing else', () => {
-  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
+  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor'];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'seal', 'train'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
@@ -164,7 +164,7 @@ test('the types hold nothing private, and document every export', () => {
     reached.add(file);
     const text = readFileSync(join(folder, file), 'utf8');
     assert.doesNotMatch(text, /generated|__wbg|@internal|\bEngine\b/, file);
-    for (const [, name] of text.matchAll(/from '\.\/(\w+)\.js'/g)) reach(`${name}.d.ts`);
+    for (const [, name] of text.matchAll(/from '(\.[\w./]+)\.js'/g)) reach(join(dirname(file), `${name}.d.ts`));
     for (const [, before, name] of text.matchAll(/(.*)\nexport (?:declare )?(?:class|function|interface|type|const) (\w+)/g)) {
       assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
     }
@@ -173,5 +173,6 @@ test('the types hold nothing private, and document every export', () => {
   };
   reach('nearside.d.ts');
   reach('data.d.ts');
-  assert.deepEqual([...reached].sort(), readdirSync(folder).sort());
+  reach('seal/seal.d.ts');
+  assert.deepEqual([...reached].sort(), readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.ts')).sort());
 });
