@@ -43,6 +43,7 @@ await Promise.all([
   beside('engine-worker/engine-worker', { outfile: 'pkg/worker.js' }),
   // Service workers cannot import later: all in one file, but for training, which they have no use for.
   entry('service-worker/service-worker', { outfile: 'pkg/service-worker.js', external: ['./train.js'], inject: ['www/package/microtask.ts'] }),
+  beside('seal/seal', { outfile: 'pkg/seal.js' }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
@@ -55,7 +56,7 @@ const publish = (file) => {
   published.add(file);
   for (const [, name] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${name}.d.ts`));
 };
-for (const name of ['nearside', 'data', 'client/client']) publish(`pkg/types/${name}.d.ts`);
+for (const name of ['nearside', 'data', 'client/client', 'seal/seal']) publish(`pkg/types/${name}.d.ts`);
 for (const file of readdirSync('pkg/types', { recursive: true })) {
   if (file.endsWith('.d.ts') && !published.has(`pkg/types/${file}`)) rmSync(`pkg/types/${file}`);
 }
@@ -80,6 +81,7 @@ writeFileSync(
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
         './client': { types: './types/client/client.d.ts', default: './client.js' },
         './data': { types: './types/data.d.ts', default: './data.js' },
+        './seal': { types: './types/seal/seal.d.ts', default: './seal.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',

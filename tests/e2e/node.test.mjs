@@ -28,9 +28,9 @@ async function inNode(...args) {
 const CLIENT = [...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`), ...['access', 'policy', 'rate', 'scopes', 'store', 'tokens'].map((name) => `service/${name}`)];
 
 test('the tarball holds what is needed and nothing else', () => {
-  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor', ...CLIENT];
+  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor', ...CLIENT];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'service', 'service-worker', 'train', 'worker'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'seal', 'service', 'service-worker', 'train', 'worker'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
@@ -179,5 +179,6 @@ test('the types hold nothing private, and document every export', () => {
   reach('nearside.d.ts');
   reach('data.d.ts');
   reach('client/client.d.ts');
+  reach('seal/seal.d.ts');
   assert.deepEqual([...reached].sort(), readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.ts')).sort());
 });
