@@ -5,10 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { basename } from 'node:path';
 import { NearsideError } from '../node.js';
+import { isSealed, unseal } from '../seal/seal.js';
 import { fileStore } from '../service/file-store.js';
 import { type Caller, type Scope, type ServedModel, createService } from '../service/service.js';
 import { UsageError, oneOf, parse, wholeNumber } from './arguments.js';
 import { naming } from './load.js';
+import { assertOneSecret, readKey, readSecret } from './secrets.js';
 import { readTokenKey } from './token.js';
 
 export const HELP = `Usage: nearside serve [NAME=]FILE... [options]
@@ -28,6 +30,8 @@ Options:
       --token-key FILE      takes capability tokens signed with this key, a JWK or 32 bytes and more: see nearside token
       --require-token       answers nobody without a token
       --manage              lets this machine load and unload models, read the log, and back up
+      --key FILE, --passphrase-file FILE, --verify FILE
+                            open files that are sealed: see nearside open
       --store FILE          keeps the log, uploaded models and used tokens in this file, from one start to the next
       --no-audit            keeps no log
   -h, --help                print this
@@ -51,6 +55,9 @@ const OPTIONS = {
   'token-key': { type: 'string' },
   'require-token': { type: 'boolean' },
   manage: { type: 'boolean' },
+  key: { type: 'string' },
+  'passphrase-file': { type: 'string' },
+  verify: { type: 'string' },
   store: { type: 'string' },
   'no-audit': { type: 'boolean' },
 } as const;
@@ -64,7 +71,15 @@ export async function run(args: string[]): Promise<void> {
   const device = oneOf(['auto', 'cpu', 'gpu'], 'device', options.device ?? 'auto');
   const dtype = options.dtype === undefined ? undefined : oneOf(['f32', 'f16', 'int8'], 'dtype', options.dtype);
   const host = options.host ?? '127.0.0.1';
+  assertOneSecret('', options);
+  const isSecret = options.key !== undefined || options['passphrase-file'] !== undefined;
+  const secret = {
+    ...(isSecret && (await readSecret(options, 'none'))),
+    ...(options.verify !== undefined && { verify: await readKey(options.verify) }),
+  };
   const how = {
+    // Files that are not sealed may be served beside those that are.
+    ...(Object.keys(secret).length && { open: async (file: Uint8Array) => (isSealed(file) ? unseal(file, secret) : file) }),
     options: { device, ...(dtype && { dtype }) },
     ...(maxBatchSize !== undefined && { maxBatchSize }),
     ...(maxDelay !== undefined && { maxDelay }),
