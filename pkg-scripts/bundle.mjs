@@ -97,6 +97,10 @@ writeFileSync(
   ) + '\n',
 );
 for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(file, `pkg/${file}`);
+// Libraries that are bundled ask that their licences go along.
+const licencesOf = (libraries) => libraries.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/${licenceFile(name)}`, 'utf8')}`).join('\n\n');
+const licenceFile = (name) => readdirSync(`node_modules/${name}`).find((file) => /^licen[cs]e/i.test(file));
+writeFileSync('pkg/LICENSES-BUNDLED.txt', licencesOf(['jose', 'fflate', 'idb', '@hono/node-server']));
 
 // The page uses the package as a site without a bundler would: as files beside it.
 // The tab that trains is a file of its own, fetched when it is opened; chunk.js is what both share.
@@ -109,9 +113,7 @@ await build({
   chunkNames: '[name]',
   external: ['./nearside/*', '../nearside/*'],
 });
-// Its two libraries ask that their licences go along.
-const licences = ['uplot', 'papaparse'].map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
-writeFileSync('target/site/train/LICENSES.txt', licences.join('\n\n'));
+writeFileSync('target/site/train/LICENSES.txt', licencesOf(['uplot', 'papaparse']));
 for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
 cpSync('pkg', 'target/site/nearside', { recursive: true });
 cpSync('tests/fixtures/mnist_784_128_128_10.h5', 'target/site/models/mnist_784_128_128_10.h5');

@@ -1,5 +1,7 @@
 /** The page's side of a service that runs in its service worker. */
 import { type ErrorKind, NearsideError, assertKnown, throwIfAborted } from '../nearside.js';
+import type { Caller } from '../service/access.js';
+import { CALLER } from './caller.js';
 import { offerWorker } from './offer.js';
 
 /** How a service worker is registered. */
@@ -24,9 +26,10 @@ export interface RegisterOptions {
 export interface RegisteredService {
   /**
    * As `fetch`, for what the service answers: addresses of this origin below `/v2`. It is never sent to the network, and
-   * asked again where the service worker was stopped before it had answered.
+   * asked again where the service worker was stopped before it had answered. `caller` says for whom this page asks, where
+   * that is a page of another origin: `exposeService((request, caller) => service.fetch(request, { caller }), …)`.
    */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  fetch(input: RequestInfo | URL, init?: RequestInit & { caller?: Caller }): Promise<Response>;
   /**
    * Looks for a new service worker, as the browser does by itself with each visit, and where there is one, resolves when it
    * has taken over; until then the one before answers.
@@ -138,8 +141,9 @@ async function readiness(service: RegisteredService, signal: AbortSignal | undef
   }
 }
 
-async function ask(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration, input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+async function ask(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration, input: RequestInfo | URL, { caller, ...init }: RequestInit & { caller?: Caller } = {}): Promise<Response> {
   const request = new Request(input, init);
+  if (caller) request.headers.set(CALLER, JSON.stringify(caller));
   const { origin, pathname } = new URL(request.url);
   if (origin !== location.origin || !/^\/v2(\/|$)/.test(pathname)) {
     throw new NearsideError('value', `${request.url} is not the service's: ask for an address of this origin below /v2`);
