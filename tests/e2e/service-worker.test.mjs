@@ -300,12 +300,12 @@ describe('a service worker', { timeout: 600_000 }, () => {
   });
 
   test("a site's page asks another's service in a frame, as far as it is granted", async () => {
-    const others = await serve(['pkg'], 0);
+    writeFileSync(join(folder, 'embedding.html'), '<!doctype html><title>A page of another site</title>');
+    const others = await serve([folder, 'pkg'], 0);
     try {
       const listed = `http://127.0.0.1:${new URL(others.url).port}`;
       script('embedded-sw.js', { models: { mnist: '/model.h5' }, policy: { grants: { [listed]: ['infer'] } } });
       const embedding = await context.newPage();
-      await embedding.route('**/embedding.html', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>embeds</title>' }));
       await embedding.goto(`${listed}/embedding.html`);
       const told = encodeURIComponent(JSON.stringify({ script: '/embedded-sw.js', origins: [listed] }));
       const found = await embedding.evaluate(
