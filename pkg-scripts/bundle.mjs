@@ -3,6 +3,7 @@ import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const { version, description, license, repository, keywords } = crate();
 // What a service worker has cached of another build is of no use to this.
@@ -17,7 +18,9 @@ const entry = (name, options) => build({ ...common, entryPoints: [`www/package/$
 /** Leaves what the package's main file has to that file, so that there is one of each class. */
 const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, () => ({ path: main, external: true })),
+  setup: ({ onResolve }) =>
+    // Libraries have files of these names, too.
+    onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path: main, external: true })),
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
 
@@ -40,15 +43,23 @@ await Promise.all([
   beside('engine-worker/engine-worker', { outfile: 'pkg/worker.js' }),
   // Service workers cannot import later: all in one file, but for training, which they have no use for.
   entry('service-worker/service-worker', { outfile: 'pkg/service-worker.js', external: ['./train.js'], inject: ['www/package/microtask.ts'] }),
+  beside('seal/seal', { outfile: 'pkg/seal.js' }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Nothing that is published refers to others.
-const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
-for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
+// Of the declarations, those that an entry refers to, directly or not.
+const published = new Set();
+const publish = (file) => {
+  if (published.has(file)) return;
+  published.add(file);
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${name}.d.ts`));
+};
+for (const name of ['nearside', 'data', 'client/client', 'seal/seal']) publish(`pkg/types/${name}.d.ts`);
+for (const file of readdirSync('pkg/types', { recursive: true })) {
+  if (file.endsWith('.d.ts') && !published.has(`pkg/types/${file}`)) rmSync(`pkg/types/${file}`);
+}
 
 writeFileSync(
   'pkg/package.json',
@@ -68,7 +79,9 @@ writeFileSync(
       bin: { nearside: './cli/main.js' },
       exports: {
         '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
+        './client': { types: './types/client/client.d.ts', default: './client.js' },
         './data': { types: './types/data.d.ts', default: './data.js' },
+        './seal': { types: './types/seal/seal.d.ts', default: './seal.js' },
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
@@ -84,6 +97,10 @@ writeFileSync(
   ) + '\n',
 );
 for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(file, `pkg/${file}`);
+// Libraries that are bundled ask that their licences go along.
+const licencesOf = (libraries) => libraries.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/${licenceFile(name)}`, 'utf8')}`).join('\n\n');
+const licenceFile = (name) => readdirSync(`node_modules/${name}`).find((file) => /^licen[cs]e/i.test(file));
+writeFileSync('pkg/LICENSES-BUNDLED.txt', licencesOf(['jose', 'fflate', 'idb', '@hono/node-server']));
 
 // The page uses the package as a site without a bundler would: as files beside it.
 // The tab that trains is a file of its own, fetched when it is opened; chunk.js is what both share.
@@ -96,9 +113,7 @@ await build({
   chunkNames: '[name]',
   external: ['./nearside/*', '../nearside/*'],
 });
-// Its two libraries ask that their licences go along.
-const licences = ['uplot', 'papaparse'].map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
-writeFileSync('target/site/train/LICENSES.txt', licences.join('\n\n'));
+writeFileSync('target/site/train/LICENSES.txt', licencesOf(['uplot', 'papaparse']));
 for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
 cpSync('pkg', 'target/site/nearside', { recursive: true });
 cpSync('tests/fixtures/mnist_784_128_128_10.h5', 'target/site/models/mnist_784_128_128_10.h5');

@@ -9,9 +9,12 @@ import { readCases } from './keras.mjs';
 export const DRESS = 'tests/fixtures/dress.h5';
 export const HEADER_LENGTH = 'inference-header-content-length';
 
+/** Whoever asks may do everything. */
+export const policy = { grants: { self: ['infer', 'manage'] } };
+
 /** A service for the test `t`. `computer` computes for all its models, unless they are real. */
 export function serve(t, { computer, ...options }) {
-  const service = createService({ ...(computer && { open: async () => computer }), ...options });
+  const service = createService({ policy, ...(computer && { open: async () => computer }), ...options });
   t.after(() => service.dispose());
   return service;
 }

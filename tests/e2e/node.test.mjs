@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
@@ -24,13 +24,16 @@ async function inNode(...args) {
   return JSON.parse(stdout);
 }
 
+/** Declarations of `nearside/client`, and those of the service that it refers to. */
+const CLIENT = [...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`), ...['access', 'policy', 'rate', 'scopes', 'store', 'tokens'].map((name) => `service/${name}`)];
+
 test('the tarball holds what is needed and nothing else', () => {
-  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
+  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor', ...CLIENT];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'seal', 'service', 'service-worker', 'train', 'worker'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
-  assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
+  assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'LICENSES-BUNDLED.txt', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));
   for (const target of targets) assert.ok(existsSync(join(installed, target)), target);
@@ -141,9 +144,11 @@ for (const [name, compilerOptions] of Object.entries(PROJECTS)) {
     const folder = join(project, 'types');
     mkdirSync(folder, { recursive: true });
     for (const file of readdirSync('tests/e2e/types')) copyFileSync(`tests/e2e/types/${file}`, join(folder, file));
+    // Frames are of browsers alone.
+    const exclude = compilerOptions.lib.includes('dom') ? [] : ['client.ts'];
     const typeRoots = [resolve('node_modules/@types')];
     const strict = { target: 'es2022', strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true };
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions, typeRoots } }));
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions, typeRoots }, exclude }));
     assert.equal(tsc('-p', folder), '');
   });
 }
@@ -164,7 +169,7 @@ test('the types hold nothing private, and document every export', () => {
     reached.add(file);
     const text = readFileSync(join(folder, file), 'utf8');
     assert.doesNotMatch(text, /generated|__wbg|@internal|\bEngine\b/, file);
-    for (const [, name] of text.matchAll(/from '\.\/(\w+)\.js'/g)) reach(`${name}.d.ts`);
+    for (const [, name] of text.matchAll(/from '(\.[^']+)\.js'/g)) reach(join(dirname(file), `${name}.d.ts`));
     for (const [, before, name] of text.matchAll(/(.*)\nexport (?:declare )?(?:class|function|interface|type|const) (\w+)/g)) {
       assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
     }
@@ -173,5 +178,7 @@ test('the types hold nothing private, and document every export', () => {
   };
   reach('nearside.d.ts');
   reach('data.d.ts');
-  assert.deepEqual([...reached].sort(), readdirSync(folder).sort());
+  reach('client/client.d.ts');
+  reach('seal/seal.d.ts');
+  assert.deepEqual([...reached].sort(), readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.ts')).sort());
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { createService } from '../../pkg/service.js';
-import { HEADER_LENGTH, ask, assertRefused, echo, infer, values } from './ask.mjs';
+import { HEADER_LENGTH, ask, assertRefused, echo, infer, policy, values } from './ask.mjs';
 
 let service;
 before(async () => {
@@ -15,7 +15,7 @@ before(async () => {
     pair: echo({ inputs: [spec('a', [null, 2]), spec('b', [null, 1])], outputs: [spec('c', [null, 2]), spec('d', [null, 1])] }),
     scalar: echo({ shape: [] }),
   };
-  service = createService({ models, open: async (name) => computers[name], maxBody: 2 ** 20 });
+  service = createService({ policy, models, open: async (name) => computers[name], maxBody: 2 ** 20 });
   await service.ready();
 });
 after(() => service.dispose());

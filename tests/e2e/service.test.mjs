@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../pkg/node.js';
 import { createService } from '../../pkg/service.js';
-import { DRESS, ask, assertRefused, echo, infer, numbers, onnxCase, serve, values } from './ask.mjs';
+import { DRESS, ask, assertRefused, echo, infer, numbers, onnxCase, policy, serve, values } from './ask.mjs';
 
 const MODELS = {
   dress: DRESS,
@@ -17,7 +17,7 @@ const bytesOf = (array) => new Uint8Array(array.buffer, array.byteOffset, array.
 
 before(async () => {
   [model, pair, wine, fixed] = await Promise.all([load(DRESS), load(MODELS.pair), onnxCase('sklearn_cases', 'three_classes_of_strings'), onnxCase('graph_cases', 'gemm_matrix_bias')]);
-  service = createService({ models: { ...MODELS, wine, fixed }, maxBody: 2 ** 22 });
+  service = createService({ policy, models: { ...MODELS, wine, fixed } });
   await service.ready();
 });
 after(async () => {

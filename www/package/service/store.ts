@@ -1,10 +1,13 @@
 /** Small records that outlive the process, by key. */
 export interface Store {
+  /** The record of a key; undefined if there is none. */
   get<T>(key: string): Promise<T | undefined>;
   /** Writes all records, or none, and resolves when that is certain to happen. A value of `undefined` deletes. */
   set(records: [key: string, value: unknown][]): Promise<void>;
   /** The records whose keys begin with a prefix, in the order of the keys. */
   list<T>(prefix: string): Promise<[key: string, value: T][]>;
+  /** Set where values are kept as JSON: a CryptoKey is not, so that keys have to be extractable and kept as JWKs. */
+  readonly json?: true;
 }
 
 /** A store for as long as the process lasts. */

@@ -1,0 +1,20 @@
+// Uses of `nearside/client` that are right, and one that is not.
+import { NearsideError, connectService, exposeService, type Caller, type ServiceConnection } from 'nearside/client';
+
+const answer = async (request: Request, caller: Caller): Promise<Response> => Response.json([request.url, caller.origin]);
+exposeService(answer, { origins: ['https://app.example'], maxBody: 1000 }).close();
+
+const frame = document.querySelector('iframe')!;
+const service: ServiceConnection = await connectService(frame, { origin: 'https://models.example', token: 'ey', signal: AbortSignal.timeout(1000) });
+try {
+  const response: Response = await service.fetch('/v2/models/mnist/infer', { method: 'POST', body: new Float32Array(4) });
+  console.log(response.status);
+} catch (error) {
+  if (error instanceof NearsideError && error.kind === 'busy') console.log(error.context.retryAfter, error.context.token);
+}
+service.close();
+
+// @ts-expect-error The origin is needed.
+await connectService(window, {});
+
+export {};
