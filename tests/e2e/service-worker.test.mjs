@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { launchWithProfile } from '../../pkg-scripts/browser.mjs';
 import { serve } from '../../pkg-scripts/serve.mjs';
 import { dense, sequential } from '../../pkg/node.js';
+import { verifyAudit } from '../../pkg/service.js';
 
 const MNIST = 'mnist_784_128_128_10.h5';
 /** What a site answers while its server is stopped. */
@@ -203,7 +204,7 @@ describe('a service worker', { timeout: 600_000 }, () => {
     const digest = createHash('sha384').update(readFileSync(`tests/fixtures/${MNIST}`)).digest('base64');
     for (const [name, integrity, refusal] of [
       ['right.js', `sha384-${digest}`, null],
-      ['wrong.js', `sha384-${digest.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}`, /integrity: .*not the one expected/],
+      ['wrong.js', `sha384-${digest.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}`, /network: .*not the one expected/],
     ]) {
       script(name, { models: { mnist: { source: '/model.h5', version: '3', options: { integrity } } } });
       const error = await page.evaluate((name) => globalThis.start(`/${name}`).then(() => null, ({ name, kind, message }) => `${name} ${kind}: ${message}`), name);
@@ -276,5 +277,61 @@ describe('a service worker', { timeout: 600_000 }, () => {
     assert.equal(answer.length, 10);
     assert.deepEqual(asked.filter((url) => url.startsWith('/v2')), []);
     assert.deepEqual(page.faults ?? [], []);
+  });
+
+  test('the log tells who asked what, however often the service worker was stopped', async () => {
+    script('log.js', { models: { mnist: '/model.h5' }, policy: { grants: { self: ['infer', 'manage'] } } });
+    await start('/log.js');
+    for (let i = 0; i < 10; i++) {
+      await page.evaluate(async () => infer((await images()).subarray(0, 784), { ask: service.fetch }));
+      await page.evaluate(() => fetch('/v2/models/mnist/infer', { method: 'POST', body: 'nothing' }));
+      if (i % 3 === 0) await stopWorkers();
+    }
+    const file = await page.evaluate(async () => (await service.fetch('/v2/audit')).json());
+    const report = await verifyAudit(file);
+    assert.deepEqual(report.faults, []);
+    const infers = file.entries.filter(({ action, model }) => action === 'infer' && model === 'mnist');
+    // What was answered in the moment before a stop may be missing, and nothing else.
+    assert.ok(infers.length >= 16, `${infers.length} of 20 entries`);
+    assert.deepEqual([...new Set(infers.map(({ outcome, status }) => `${outcome} ${status}`))].sort(), ['ok 200', 'value 400']);
+    const edited = structuredClone(file);
+    edited.entries[3].model = 'another';
+    assert.equal((await verifyAudit(edited)).ok, false);
+  });
+
+  test("a site's page asks another's service in a frame, as far as it is granted", async () => {
+    const others = await serve(['pkg'], 0);
+    try {
+      const listed = `http://127.0.0.1:${new URL(others.url).port}`;
+      script('embedded-sw.js', { models: { mnist: '/model.h5' }, policy: { grants: { [listed]: ['infer'] } } });
+      const embedding = await context.newPage();
+      await embedding.route('**/embedding.html', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>embeds</title>' }));
+      await embedding.goto(`${listed}/embedding.html`);
+      const told = encodeURIComponent(JSON.stringify({ script: '/embedded-sw.js', origins: [listed] }));
+      const found = await embedding.evaluate(
+        async ([address, origin]) => {
+          const { connectService } = await import('/client.js');
+          const frame = Object.assign(document.createElement('iframe'), { src: address });
+          document.body.append(frame);
+          const service = await connectService(frame, { origin });
+          const body = JSON.stringify({ inputs: [{ name: 'input_layer', shape: [1, 784], datatype: 'FP32', data: Array(784).fill(0.5) }] });
+          const asked = async (path, init) => {
+            const response = await service.fetch(path, init);
+            return [response.status, await response.json()];
+          };
+          return [await asked('/v2/models/mnist/infer', { method: 'POST', body }), await asked('/v2/audit'), await asked('/v2/repository/models/mnist/unload', { method: 'POST' })];
+        },
+        [`${server.url}service/embedded.html#${told}`, new URL(server.url).origin],
+      );
+      assert.equal(found[0][0], 200);
+      assert.equal(found[0][1].outputs[0].data.length, 10);
+      for (const [status, { kind, error }] of found.slice(1)) {
+        assert.deepEqual([status, kind], [403, 'denied']);
+        assert.match(error, new RegExp(listed));
+      }
+      await embedding.close();
+    } finally {
+      await others.stop();
+    }
   });
 });
