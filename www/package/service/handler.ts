@@ -1,17 +1,17 @@
 /** Answers requests: finds out what is asked and who asks, does it, and writes down how it went. */
-import { type Model, type ModelSource, NearsideError } from '../nearside.js';
+import { type ErrorKind, type Model, type ModelSource, NearsideError } from '../nearside.js';
 import { Access, type Admission, type Caller } from './access.js';
 import { AuditLog } from './audit.js';
 import { createBackup, readBackup } from './backup.js';
 import { HttpError, errorResponse, readBody, respond, statusOf } from './http.js';
 import { describeConfig, describeModel, describeServer } from './metadata.js';
-import { type Computer, Models, type ServedModel, type Version, isModel, openHere, toTensor } from './models.js';
+import { Models, type Opened, type ServedModel, type Version, isModel, openHere, toTensor } from './models.js';
 import { HEADER_LENGTH, type Written, parseObject, readInfer, writeInfer, writeJson } from './protocol.js';
 import { type Action, type Asked, routeOf } from './routes.js';
-import type { Scheduler } from './scheduler.js';
 import type { RequestRecord, ServedVersion, Service, ServiceOptions } from './service.js';
 import { toTriton } from './statistics.js';
 import { type Store, memoryStore } from './store.js';
+import { excerpt } from './tensors.js';
 import { readUpload } from './upload.js';
 
 /** A request that is allowed. */
@@ -58,13 +58,20 @@ export class Handler implements Service {
     this.access = new Access(policy, store);
     this.#maxBody = maxBody ?? this.access.maxBody;
     this.#models = new Models(open ?? ((_, served) => openHere(served)));
-    for (const [name, given] of Object.entries(models)) {
-      for (const served of versionsOf(given)) this.#models.add(name, served);
-    }
+    if (typeof models !== 'object' || models === null) throw new NearsideError('value', "'models' is no object: give each model by its name");
+    for (const [name, given] of Object.entries(models)) this.#addAll(name, versionsOf(given));
     this.#auditOptions = audit;
     this.#openAudit();
     this.#complete = this.#addKept();
-    void this.ready();
+    this.ready().catch(() => undefined); // every request is told
+  }
+
+  #addAll(name: string, all: ServedModel[]): void {
+    for (const served of all) {
+      const { version = '1' } = served;
+      if (this.#models.find(name, version)) throw new NearsideError('value', `version '${version}' of the model '${name}' is given twice`);
+      this.#models.add(name, served);
+    }
   }
 
   #openAudit(): void {
@@ -76,13 +83,15 @@ export class Handler implements Service {
     this.audit.then(() => (this.#logFault = undefined), (thrown: unknown) => (this.#logFault = notLogged(thrown)));
   }
 
+  /** Uploaded models take the place of those that the service is made with. */
   async #addKept(): Promise<void> {
     for (const [, { name, served }] of await this.#store.list<Kept>(KEPT)) this.#models.add(name, served);
   }
 
   async ready(): Promise<void> {
     await this.#complete;
-    await Promise.allSettled(this.#models.all().map((version) => version.open()));
+    const wanted = this.#models.all().filter(({ state }) => state !== 'unloaded');
+    await Promise.allSettled(wanted.map((version) => version.open()));
   }
 
   models(): ServedVersion[] {
@@ -90,17 +99,19 @@ export class Handler implements Service {
   }
 
   async add(name: string, served: ServedModel): Promise<void> {
+    await this.#complete;
     await this.#models.open(name, served);
   }
 
   async remove(name: string, version?: string): Promise<void> {
+    await this.#complete;
     const versions = this.#models.versions(name).filter((one) => version === undefined || one.version === version);
     await this.#store.set(versions.map((one) => [`${KEPT}${name}/${one.version}`, undefined]));
-    for (const one of versions) await this.#models.remove(name, one.version);
+    await Promise.all(versions.map((one) => this.#models.remove(name, one.version)));
   }
 
   async dispose(): Promise<void> {
-    for (const { model, version } of this.#models.all()) await this.#models.remove(model, version);
+    await this.#models.dispose();
   }
 
   async fetch(request: Request, caller: Caller = {}): Promise<Response> {
@@ -108,22 +119,30 @@ export class Handler implements Service {
     if (preflight) return preflight;
     const start = performance.now();
     const record: RequestRecord = { time: Date.now(), caller: '', action: 'unknown', status: 200, outcome: 'ok', duration: 0, received: 0, sent: 0 };
-    let response: Response;
-    try {
-      response = await this.#answer(request, caller, record, start);
-    } catch (thrown) {
+    let response = await this.#answer(request, caller, record, start).catch((thrown: unknown) => {
       const error = toError(thrown);
       Object.assign(record, { outcome: error.kind, status: statusOf(error) });
-      response = errorResponse(error);
-    }
+      return errorResponse(error);
+    });
     for (const [name, value] of Object.entries(this.access.corsHeaders(request, caller))) response.headers.set(name, value);
+    if (request.method === 'HEAD') response = new Response(null, response);
+    else record.sent = Number(response.headers.get('content-length'));
     record.duration = performance.now() - start;
-    record.sent = Number(response.headers.get('content-length'));
-    this.#onRequest?.(record);
+    this.#tell(record);
     return response;
   }
 
+  /** Calls the listener. Who asked is answered even if it throws. */
+  #tell(record: RequestRecord): void {
+    try {
+      this.#onRequest?.(record);
+    } catch (error) {
+      console.error('nearside: onRequest threw', error);
+    }
+  }
+
   async #answer(request: Request, caller: Caller, record: RequestRecord, start: number): Promise<Response> {
+    this.#models.assertLive();
     const asked = routeOf(request);
     const { action, model, version } = asked;
     Object.assign(record, { action, ...(model !== undefined && { model }), ...(version !== undefined && { version }) });
@@ -174,10 +193,8 @@ export class Handler implements Service {
         return this.#describe(exchange);
       case 'model-ready':
         return this.#modelReady(exchange);
-      case 'config': {
-        const version = this.#find(exchange);
-        return writeJson(describeConfig(version, (await this.#open(version)).computer));
-      }
+      case 'config':
+        return this.#use(exchange, async (version, { computer }) => writeJson(describeConfig(version, computer)));
       case 'statistics':
         return this.#statistics(exchange);
       case 'infer':
@@ -185,7 +202,7 @@ export class Handler implements Service {
       case 'load':
         return this.#load(exchange);
       case 'unload':
-        for (const version of this.#findAll(exchange)) await version.unload();
+        await Promise.all(this.#findAll(exchange).map((version) => version.unload()));
         return writeJson({});
       case 'audit':
         return writeJson(await (await this.#assertAudit()).export());
@@ -215,17 +232,18 @@ export class Handler implements Service {
     throw unavailable(version);
   }
 
-  async #describe(exchange: Exchange): Promise<Written> {
-    const version = this.#find(exchange);
-    const { computer } = await this.#open(version);
-    const versions = exchange.version === undefined ? this.#models.versions(version.model) : [version];
-    return writeJson(describeModel(versions, version, computer));
+  #describe(exchange: Exchange): Promise<Written> {
+    return this.#use(exchange, async (version, { computer }) => {
+      const versions = exchange.version === undefined ? this.#models.versions(version.model) : [version];
+      return writeJson(describeModel(versions, version, computer));
+    });
   }
 
-  async #index({ request, admission }: Exchange): Promise<Written> {
-    const body = await readBody(request, this.#maxBody);
-    const onlyReady = body.length > 0 && parseObject(body)['ready'] === true;
-    const versions = this.#models.all().filter(({ model, state }) => admission.permits('infer', model) && !(onlyReady && state !== 'ready'));
+  async #index(exchange: Exchange): Promise<Written> {
+    const body = await this.#body(exchange);
+    const { ready = false } = body.length ? parseObject(body) : {};
+    if (typeof ready !== 'boolean') throw new NearsideError('value', "'ready' is neither true nor false");
+    const versions = this.#models.all().filter(({ model, state }) => exchange.admission.permits('infer', model) && (!ready || state === 'ready'));
     const states = { ready: 'READY', loading: 'LOADING', unavailable: 'UNAVAILABLE', unloaded: 'UNAVAILABLE' };
     return writeJson(versions.map(({ model, version, state, reason }) => ({ name: model, version, state: states[state], reason })));
   }
@@ -236,35 +254,36 @@ export class Handler implements Service {
   }
 
   async #infer(exchange: Exchange): Promise<Written> {
-    const { request, admission, record, start } = exchange;
     const body = await this.#body(exchange);
-    const version = this.#find(exchange);
-    record.version = version.version;
-    const { computer, scheduler } = await this.#open(version);
-    const { statistics } = version;
-    try {
-      const asked = readInfer(body, request.headers.get(HEADER_LENGTH), computer.inputs, computer.outputs);
-      record.samples = asked.samples;
-      const timeout = asked.timeout === undefined ? undefined : asked.timeout - (performance.now() - start);
-      const { inputs, samples } = asked;
-      const outputs = await scheduler.submit({ inputs, samples, caller: admission.caller, signal: request.signal, timeout });
-      const tensors = new Map(computer.outputs.map((spec, i) => [spec.name, toTensor(outputs[i]!, spec)]));
-      const written = writeInfer(version.model, version.version, asked, tensors);
-      statistics.answered(body.length, written.bytes.length);
-      return written;
-    } catch (thrown) {
-      if (!isCounted(toError(thrown))) statistics.ended('fail');
-      throw thrown;
-    }
+    return this.#use(exchange, async (version, opened) => {
+      try {
+        return await this.#compute(exchange, body, version, opened);
+      } catch (thrown) {
+        version.statistics.failed(OUTCOMES[toError(thrown).kind] ?? 'fail', performance.now() - exchange.start);
+        throw thrown;
+      }
+    });
+  }
+
+  async #compute({ request, admission, record, start }: Exchange, body: Uint8Array, { model, version, statistics }: Version, { computer, scheduler }: Opened): Promise<Written> {
+    record.version = version;
+    const asked = readInfer(body, request.headers.get(HEADER_LENGTH), computer.inputs, computer.outputs);
+    const { inputs, samples, timeout } = asked;
+    record.samples = samples;
+    const deadline = timeout === undefined ? undefined : start + timeout;
+    const outputs = await scheduler.submit({ inputs, samples, caller: admission.caller, signal: request.signal, deadline });
+    const tensors = new Map(computer.outputs.map((spec, i) => [spec.name, toTensor(outputs[i]!, spec)]));
+    const written = writeInfer(model, version, asked, tensors);
+    statistics.answered(performance.now() - start, body.length, written.bytes.length);
+    return written;
   }
 
   /** Loads a model again, or versions that come with the request. */
   async #load(exchange: Exchange): Promise<Written> {
     const body = await this.#body(exchange);
-    const name = exchange.model!;
     const uploaded = body.length ? readUpload(parseObject(body)) : [];
-    for (const served of uploaded) await this.#keep(name, served);
-    if (!uploaded.length) for (const version of this.#findAll(exchange)) await this.#open(version, true);
+    for (const served of uploaded) await this.#keep(exchange.model!, served);
+    if (!uploaded.length) await Promise.all(this.#findAll(exchange).map((version) => this.#open(version, true)));
     return writeJson({});
   }
 
@@ -283,7 +302,7 @@ export class Handler implements Service {
     const found = this.#models.find(model, version);
     if (found) return found;
     const all = this.#models.versions(model).map((one) => one.version);
-    const what = all.length ? `the model '${model}' has no version '${version}'; it has ${all.join(', ')}` : `there is no model '${model}'`;
+    const what = all.length ? `the model '${model}' has no version '${excerpt(version!)}'; it has ${all.join(', ')}` : `there is no model '${excerpt(model)}'`;
     throw new HttpError(404, 'value', what);
   }
 
@@ -292,8 +311,14 @@ export class Handler implements Service {
     return exchange.version === undefined ? this.#models.versions(one.model) : [one];
   }
 
+  /** Does something with the version that is asked for, which stays open meanwhile. */
+  async #use<T>(exchange: Exchange, act: (version: Version, opened: Opened) => Promise<T>): Promise<T> {
+    const version = this.#find(exchange);
+    return version.hold(this.#open(version).then((opened) => act(version, opened)));
+  }
+
   /** A version's model, opened now if it was not; one that was unloaded, only if that is what is asked. */
-  async #open(version: Version, anew = false): Promise<{ computer: Computer; scheduler: Scheduler }> {
+  async #open(version: Version, anew = false): Promise<Opened> {
     if (version.state === 'unloaded' && !anew) throw unavailable(version);
     try {
       return await version.open();
@@ -311,10 +336,10 @@ export class Handler implements Service {
   async backup(): Promise<Uint8Array> {
     const models = await Promise.all(
       this.#models.all().map(async (version) => {
-        const { computer } = await this.#open(version);
+        const bytes = await version.hold(this.#open(version).then(({ computer }) => computer.save()));
         const { maxBatchSize, maxDelay, maxQueue, watts, options: { device, dtype } = {} } = version.served;
         const settings = defined({ maxBatchSize, maxDelay, maxQueue, watts, options: defined({ device, dtype }) });
-        return { name: version.model, version: version.version, bytes: await computer.save(), settings };
+        return { name: version.model, version: version.version, bytes, settings };
       }),
     );
     return createBackup({ models, audit: await (await this.audit)?.export() });
@@ -332,19 +357,17 @@ function defined<T extends object>(fields: T): Partial<T> {
 }
 
 function versionsOf(given: ServiceOptions['models'][string]): ServedModel[] {
-  if (Array.isArray(given)) return given as ServedModel[];
-  return isServed(given) ? [given] : [{ source: given as ModelSource | Model }];
+  if (isServed(given)) return [given];
+  if (Array.isArray(given) && given.every(isServed)) return given;
+  return [{ source: given as ModelSource | Model }]; // an array of `File`s, too
 }
 
-function isServed(given: ServiceOptions['models'][string]): given is ServedModel {
-  return typeof given === 'object' && 'source' in given && !isModel(given);
+function isServed(given: unknown): given is ServedModel {
+  return typeof given === 'object' && given !== null && 'source' in given && !isModel(given);
 }
 
-/** Who was let in, for the log. */
-/** Whether the queue has counted how it ended. */
-function isCounted({ kind }: NearsideError): boolean {
-  return kind === 'busy' || kind === 'aborted' || kind === 'timeout';
-}
+/** How requests end that have no answer, by the error's kind; all others failed. */
+const OUTCOMES: Partial<Record<ErrorKind, 'rejected' | 'cancelled' | 'expired'>> = { busy: 'rejected', aborted: 'cancelled', timeout: 'expired' };
 
 function unavailable({ model, version, state, reason }: Version): HttpError {
   const why = state === 'loading' ? 'it is being loaded' : reason;

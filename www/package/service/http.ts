@@ -1,6 +1,7 @@
-/** What the service takes of HTTP: paths, bodies of a bounded size, and errors as the protocol has them. */
+/** What the service takes of HTTP: bodies of a bounded size, and answers and errors as the protocol has them. */
 import { type ErrorKind, NearsideError } from '../nearside.js';
 import { type Written, writeJson } from './protocol.js';
+import { concatenate, excerpt } from './tensors.js';
 
 /** An error's HTTP status. */
 const STATUS: Record<ErrorKind, number> = {
@@ -57,45 +58,58 @@ export function respond({ bytes, headers }: Written, status = 200, more: Record<
 /** Answers are of their moment, and are what they say they are. */
 const SAFE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
+/** Formats of `DecompressionStream` by what HTTP calls them. */
+const ENCODINGS = new Map<string, CompressionFormat | undefined>([
+  ['identity', undefined],
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['deflate', 'deflate'],
+]);
+
 /** A request's body, decompressed. @throws 413 where it is larger than allowed, 415 for an encoding that is not known. */
 export async function readBody(request: Request, most: number): Promise<Uint8Array> {
-  const tooLarge = () => new HttpError(413, 'memory', `the body is larger than the ${most} bytes that are allowed`);
-  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge();
   const encoding = request.headers.get('content-encoding') ?? 'identity';
-  const format = ({ gzip: 'gzip', deflate: 'deflate', identity: null } as Record<string, CompressionFormat | null>)[encoding];
-  if (format === undefined) throw new HttpError(415, 'unsupported', `the content-encoding '${encoding}' is not read here; use gzip or deflate`);
-  // Whose length is known is read at once.
-  if (!format && request.headers.has('content-length')) {
-    const body = new Uint8Array(await request.arrayBuffer().catch((cause) => fail(request, cause)));
-    if (body.length > most) throw tooLarge();
-    return body;
+  if (!ENCODINGS.has(encoding.toLowerCase())) {
+    throw new HttpError(415, 'unsupported', `the content-encoding '${excerpt(encoding)}' is not read here; use gzip or deflate`);
   }
-  if (!request.body) return new Uint8Array();
-  const stream = format ? request.body.pipeThrough(new DecompressionStream(format) as ReadableWritablePair<Uint8Array, Uint8Array>) : request.body;
+  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge(most);
+  if (request.bodyUsed) throw new NearsideError('value', 'the body was read before');
+  try {
+    const body = await bodyOf(request);
+    if (!body) return new Uint8Array();
+    const format = ENCODINGS.get(encoding.toLowerCase());
+    return await readAll(format ? body.pipeThrough(new DecompressionStream(format) as ReadableWritablePair<Uint8Array, Uint8Array>) : body, most);
+  } catch (cause) {
+    if (cause instanceof NearsideError) throw cause;
+    if (request.signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
+    throw new NearsideError('value', `the body could not be read: ${String(cause)}`, {}, { cause });
+  }
+}
+
+/** Firefox has no `Request.body`. */
+async function bodyOf(request: Request): Promise<ReadableStream<Uint8Array> | null> {
+  return request.body === undefined ? new Response(await request.arrayBuffer()).body : request.body;
+}
+
+/** What a stream holds. A declared length is never believed, and a small file may be large once decompressed. */
+async function readAll(stream: ReadableStream<Uint8Array>, most: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   const reader = stream.getReader();
   for (;;) {
-    const { done, value } = await reader.read().catch((cause) => fail(request, cause));
+    const { done, value } = await reader.read();
     if (done) break;
+    if (!ArrayBuffer.isView(value)) throw new TypeError('a stream of something else than bytes');
     length += value.length;
     if (length > most) {
       void reader.cancel().catch(() => undefined);
-      throw tooLarge();
+      throw tooLarge(most);
     }
     parts.push(value);
   }
-  if (parts.length === 1) return parts[0]!;
-  const body = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    body.set(part, offset);
-    offset += part.length;
-  }
-  return body;
+  return parts.length === 1 ? parts[0]! : concatenate(Uint8Array, parts);
 }
 
-function fail({ signal }: Request, cause: unknown): never {
-  if (signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
-  throw new NearsideError('value', `the body could not be read: ${String(cause)}`, {}, { cause });
+function tooLarge(most: number): HttpError {
+  return new HttpError(413, 'memory', `the body is larger than the ${most} bytes that are allowed`);
 }

@@ -1,6 +1,6 @@
 /** What the service says of itself and its models. */
 import type { TensorSpec } from '../nearside.js';
-import type { Computer, Version } from './models.js';
+import { type Computer, type Version, batchingOf, isBatched } from './models.js';
 
 declare const NEARSIDE_VERSION: string;
 
@@ -23,7 +23,7 @@ export function describeModel(versions: Version[], { model }: Version, computer:
 
 /** Model configuration, as Triton has it: with `max_batch_size`, dimensions are those of a sample. */
 export function describeConfig({ model, served }: Version, computer: Computer): object {
-  const batched = computer.inputs[0]?.shape[0] === null;
+  const batched = isBatched(computer);
   const port = (spec: TensorSpec) => ({
     name: spec.name,
     data_type: spec.dtype === 'string' ? 'TYPE_STRING' : 'TYPE_FP32',
@@ -34,7 +34,7 @@ export function describeConfig({ model, served }: Version, computer: Computer): 
     platform: platformOf(computer),
     backend: 'nearside',
     // A request of more samples is computed as well, by itself.
-    max_batch_size: batched ? served.maxBatchSize ?? 64 : 0,
+    max_batch_size: batched ? batchingOf(served, computer).maxBatchSize : 0,
     input: computer.inputs.map(port),
     output: computer.outputs.map(port),
   };

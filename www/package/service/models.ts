@@ -1,5 +1,5 @@
 /** The models of a service: their versions, and when each is opened. */
-import { type Cost, type DeviceReport, type FetchOptions, type LoadOptions, type Model, type ModelSource, NearsideError, Tensor, type TensorSpec, load, readSource } from '../nearside.js';
+import { type Cost, type DeviceReport, type FetchOptions, type LoadOptions, type Model, type ModelSource, NearsideError, Tensor, type TensorSpec, assertKnown, load, readSource } from '../nearside.js';
 import { type Batching, DEFAULT_BATCHING, Scheduler } from './scheduler.js';
 import { Statistics } from './statistics.js';
 
@@ -75,7 +75,8 @@ export async function predictFlat(model: Model, arrays: Float32Array[]): Promise
 /** What a version is doing. One that is `'unloaded'` stays so until it is told to load, one that is `'unavailable'` failed to. */
 export type State = 'loading' | 'ready' | 'unavailable' | 'unloaded';
 
-interface Opened {
+/** A model that is open. */
+export interface Opened {
   computer: Computer;
   scheduler: Scheduler;
 }
@@ -84,9 +85,11 @@ interface Opened {
 export class Version {
   readonly statistics: Statistics;
   state: State = 'loading';
-  /** Why it is unavailable. */
+  /** Why it is not ready. */
   reason = '';
-  #opened: Promise<Opened> | undefined;
+  #opening: Promise<Opened> | undefined;
+  /** What is done with it now. */
+  #uses = new Set<Promise<unknown>>();
 
   constructor(
     readonly model: string,
@@ -99,44 +102,68 @@ export class Version {
 
   /** The model, opened unless it is. A failure is not remembered: the next call tries again. */
   open(): Promise<Opened> {
-    this.#opened ??= this.#open();
-    return this.#opened;
+    if (this.#opening) return this.#opening;
+    const opening = this.#open();
+    this.#opening = opening;
+    this.state = 'loading';
+    this.reason = '';
+    const settle = (state: State, reason = '') => {
+      if (this.#opening !== opening) return; // it was unloaded meanwhile
+      if (state === 'unavailable') this.#opening = undefined;
+      this.state = state;
+      this.reason = reason;
+    };
+    opening.then(
+      () => settle('ready'),
+      (error: unknown) => settle('unavailable', error instanceof Error ? error.message : String(error)),
+    );
+    return opening;
   }
 
   async #open(): Promise<Opened> {
-    this.state = 'loading';
-    try {
-      const computer = await this.openComputer(this.model, this.served);
-      // A model whose file fixes its batch computes one request at a time.
-      const single = computer.inputs[0]?.shape[0] !== null ? { maxBatchSize: 1 } : {};
-      const { statistics, served } = this;
-      const compute = async (inputs: Float32Array[], samples: number) => {
-        const start = performance.now();
-        const outputs = await computer.predict(inputs, samples);
-        statistics.computed(samples, performance.now() - start, computer.cost(samples));
-        return outputs;
-      };
-      const { maxBatchSize, maxDelay, maxQueue } = { ...DEFAULT_BATCHING, ...served };
-      this.state = 'ready';
-      return { computer, scheduler: new Scheduler(compute, statistics, { maxBatchSize, maxDelay, maxQueue, ...single }) };
-    } catch (error) {
-      this.#opened = undefined;
-      this.state = 'unavailable';
-      this.reason = (error as Error).message;
-      throw error;
-    }
+    const computer = await this.openComputer(this.model, this.served);
+    const { statistics } = this;
+    const compute = async (inputs: Float32Array[], samples: number) => {
+      const start = performance.now();
+      const outputs = await computer.predict(inputs, samples);
+      statistics.computed(samples, performance.now() - start, computer.cost(samples));
+      return outputs;
+    };
+    return { computer, scheduler: new Scheduler(compute, statistics, batchingOf(this.served, computer)) };
   }
 
-  /** Gives its memory back, once what waits for it is answered. */
+  /** Keeps the model open until what uses it is done. */
+  hold<T>(use: Promise<T>): Promise<T> {
+    const uses = this.#uses;
+    uses.add(use);
+    return use.finally(() => uses.delete(use));
+  }
+
+  /** Gives its memory back, once what it is used for is done. */
   async unload(reason = 'it was unloaded'): Promise<void> {
-    const opened = this.#opened;
-    this.#opened = undefined;
+    const [opening, uses] = [this.#opening, this.#uses];
+    this.#opening = undefined;
+    this.#uses = new Set();
     this.state = 'unloaded';
     this.reason = reason;
-    const { computer, scheduler } = (await opened?.catch(() => undefined)) ?? {};
-    await scheduler?.idle();
-    computer?.dispose();
+    const opened = await opening?.catch(() => undefined);
+    opened?.scheduler.flush();
+    await Promise.allSettled(uses);
+    opened?.computer.dispose();
   }
+}
+
+export function isBatched({ inputs }: Computer): boolean {
+  return inputs[0]?.shape[0] === null;
+}
+
+/** How requests are gathered. A model whose file fixes its batch computes one at a time. */
+export function batchingOf({ maxBatchSize, maxDelay, maxQueue }: ServedModel, computer: Computer): Required<Batching> {
+  return {
+    maxBatchSize: isBatched(computer) ? maxBatchSize ?? DEFAULT_BATCHING.maxBatchSize : 1,
+    maxDelay: maxDelay ?? DEFAULT_BATCHING.maxDelay,
+    maxQueue: maxQueue ?? DEFAULT_BATCHING.maxQueue,
+  };
 }
 
 /** Flat values in an output's shape. */
@@ -147,69 +174,91 @@ export function toTensor(data: Float32Array, { shape, dtype, classes }: TensorSp
 
 /** All models of a service, by name and version. */
 export class Models {
-  readonly #models = new Map<string, Map<string, Version>>();
+  /** The versions of each model, the newest first. */
+  readonly #models = new Map<string, Version[]>();
+  #disposed = false;
 
   constructor(private readonly openComputer: Open) {}
 
-  /** Adds a version. It is not opened yet. */
-  add(name: string, served: ServedModel): Version {
-    return this.#put(this.#create(name, served));
+  /** Adds a version, in the place of one that is not open. It is not opened yet. @throws `value` for what cannot be served. */
+  add(name: string, served: ServedModel): void {
+    this.#put(this.#create(name, served));
   }
 
   /** Adds a version once it is open. One that it takes the place of answers until then. */
-  async open(name: string, served: ServedModel): Promise<Version> {
+  async open(name: string, served: ServedModel): Promise<void> {
     const version = this.#create(name, served);
     await version.open();
-    const before = this.#models.get(name)?.get(version.version);
-    this.#put(version);
-    await before?.unload('another took its place');
-    return version;
+    if (this.#disposed) {
+      await version.unload();
+      this.assertLive();
+    }
+    await this.#put(version)?.unload('another took its place');
   }
 
-  #put(version: Version): Version {
-    const versions = this.#models.get(version.model) ?? new Map<string, Version>();
-    this.#models.set(version.model, versions.set(version.version, version));
-    return version;
+  /** @returns the version whose place it takes. */
+  #put(version: Version): Version | undefined {
+    const before = this.find(version.model, version.version);
+    const others = this.versions(version.model).filter((other) => other !== before);
+    this.#models.set(version.model, [version, ...others].sort((a, b) => byNumber.compare(b.version, a.version)));
+    return before;
   }
 
   #create(name: string, served: ServedModel): Version {
-    const { version = '1' } = served;
+    this.assertLive();
+    assertKnown(served, SERVED);
+    const { version = '1', maxBatchSize = 1, maxDelay = 0, maxQueue = 1 } = served;
     for (const text of [name, version]) {
       if (!isName(text)) throw new NearsideError('value', `'${text}' is no name for a model or version: use up to 128 letters, digits and . _ - : @`);
     }
+    if (name === 'stats') throw new NearsideError('value', "a model cannot be named 'stats': all models' statistics have that address");
+    for (const [option, number] of Object.entries({ maxBatchSize, maxQueue })) {
+      if (!Number.isInteger(number) || number < 1) throw new NearsideError('value', `${option} is ${number}; give a whole number from 1`);
+    }
+    if (!(maxDelay >= 0 && maxDelay < Infinity)) throw new NearsideError('value', `maxDelay is ${maxDelay}; give milliseconds from 0`);
     return new Version(name, version, served, this.openComputer);
   }
 
   async remove(name: string, version: string): Promise<void> {
-    const versions = this.#models.get(name);
-    const removed = versions?.get(version);
-    versions?.delete(version);
-    if (!versions?.size) this.#models.delete(name);
+    const removed = this.find(name, version);
+    const others = this.versions(name).filter((other) => other !== removed);
+    if (others.length) this.#models.set(name, others);
+    else this.#models.delete(name);
     await removed?.unload('it was removed');
   }
 
-  names(): string[] {
-    return [...this.#models.keys()];
+  /** Takes all away, once what waits for them is answered. */
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await Promise.all(this.all().map(({ model, version }) => this.remove(model, version)));
+  }
+
+  assertLive(): void {
+    if (this.#disposed) throw new NearsideError('disposed', 'the service was disposed of; create another');
   }
 
   /** The versions of a model, the newest first; none if there is no such model. */
   versions(name: string): Version[] {
-    const versions = [...(this.#models.get(name)?.values() ?? [])];
-    return versions.sort((a, b) => b.version.localeCompare(a.version, 'en', { numeric: true }));
+    return this.#models.get(name) ?? [];
   }
 
   all(): Version[] {
-    return this.names().flatMap((name) => this.versions(name));
+    return [...this.#models.values()].flat();
   }
 
-  /** The version asked for; if none is named, the newest that is ready, or else the newest. */
+  /** The version asked for; if none is named, the newest that is ready, or else the newest that is not unloaded. */
   find(name: string, version?: string): Version | undefined {
-    if (version !== undefined) return this.#models.get(name)?.get(version);
     const versions = this.versions(name);
+    if (version !== undefined) return versions.find((one) => one.version === version);
     return versions.find(({ state }) => state === 'ready') ?? versions.find(({ state }) => state !== 'unloaded') ?? versions[0];
   }
 }
 
-function isName(text: string): boolean {
-  return /^[\w.:@-]{1,128}$/.test(text) && !/^\.+$/.test(text);
+const SERVED = ['source', 'version', 'options', 'open', 'watts', 'maxBatchSize', 'maxDelay', 'maxQueue'];
+
+/** Numbers in names count as such. */
+const byNumber = new Intl.Collator('en', { numeric: true });
+
+function isName(text: unknown): boolean {
+  return typeof text === 'string' && /^[\w.:@-]{1,128}$/.test(text) && !/^\.+$/.test(text);
 }

@@ -1,6 +1,6 @@
 /** Messages of the Open Inference Protocol, version 2: what is asked, and how it is answered. */
 import { NearsideError, type Tensor, type TensorSpec } from '../nearside.js';
-import { datatypeOf, fromBytes, fromJson, refusal, shapeOf, textToBytes } from './tensors.js';
+import { concatenate, datatypeOf, excerpt, fromBytes, fromJson, refusal, shapeOf, textToBytes } from './tensors.js';
 
 /** Says how long the JSON is that binary tensors follow. */
 export const HEADER_LENGTH = 'inference-header-content-length';
@@ -36,7 +36,7 @@ export function readInfer(body: Uint8Array, headerLength: string | null, inputs:
     ...(message['id'] !== undefined && { id: textOf(message, 'id') }),
     inputs: tensors.map(({ values }) => values),
     samples: samplesOf(tensors, inputs),
-    outputs: readOutputs(message, parameters.get('binary_data_output') === true, outputs),
+    outputs: readOutputs(message, isWanted(parameters, 'binary_data_output') ?? false, outputs),
     ...timeoutOf(parameters),
   };
 }
@@ -45,7 +45,7 @@ export function readInfer(body: Uint8Array, headerLength: string | null, inputs:
 function split(body: Uint8Array, headerLength: string | null): [Json, Uint8Array] {
   const length = headerLength === null ? body.length : Number(headerLength);
   if (!/^\d+$/.test(headerLength ?? '0') || length > body.length) {
-    throw new NearsideError('value', `the header Inference-Header-Content-Length is '${headerLength}', the body has ${body.length} bytes`);
+    throw new NearsideError('value', `the header Inference-Header-Content-Length is '${excerpt(headerLength!)}', the body has ${body.length} bytes`);
   }
   return [parseObject(body.subarray(0, length)), body.subarray(length)];
 }
@@ -62,7 +62,7 @@ export function parseObject(bytes: Uint8Array): Json {
   return message;
 }
 
-function isObject(value: unknown): value is Json {
+export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -85,13 +85,27 @@ function parametersOf(message: Json, where: string): Map<string, unknown> {
   throw new NearsideError('value', `the 'parameters' of the ${where} are no object`);
 }
 
+/** A parameter that is `true`, `false` or not given. */
+function isWanted(parameters: Map<string, unknown>, name: string): boolean | undefined {
+  const wanted = parameters.get(name);
+  if (wanted === undefined || typeof wanted === 'boolean') return wanted;
+  throw new NearsideError('value', `the parameter '${name}' is neither true nor false`);
+}
+
+function assertNotShared(parameters: Map<string, unknown>, tensor: string): void {
+  const shared = [...parameters.keys()].find((key) => key.startsWith('shared_memory'));
+  if (shared) throw refusal('unsupported', tensor, `shared memory is not used here; leave '${excerpt(shared)}' out`);
+}
+
 /** Triton's `timeout`: microseconds. */
 function timeoutOf(parameters: Map<string, unknown>): { timeout?: number } {
   const timeout = parameters.get('timeout') ?? 0;
-  if (!Number.isSafeInteger(timeout) || (timeout as number) < 0) {
-    throw new NearsideError('value', "the parameter 'timeout' is no whole number of microseconds");
-  }
-  return timeout === 0 ? {} : { timeout: (timeout as number) / 1000 };
+  if (!isWhole(timeout)) throw new NearsideError('value', "the parameter 'timeout' is no whole number of microseconds");
+  return timeout === 0 ? {} : { timeout: timeout / 1000 };
+}
+
+export function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 interface Given {
@@ -104,28 +118,24 @@ function readInputs(message: Json, binary: Uint8Array, inputs: TensorSpec[]): Gi
   const given = new Map<string, Given>();
   let rest = binary;
   for (const input of listOf(message, 'inputs')) {
-    const name = textOf(input, 'name');
-    if (!inputs.some((spec) => spec.name === name)) {
-      const names = inputs.map((spec) => spec.name).join(', ');
-      throw new NearsideError('value', `the model has no input '${name}'; it has ${names}`, { tensor: name });
-    }
+    const spec = namedBy(input, inputs, 'input');
+    const { name } = spec;
     if (given.has(name)) throw refusal('value', name, 'it is given twice');
     const [shape, datatype] = [shapeOf(input['shape'], name), datatypeOf(input['datatype'], name)];
-    assertFits(shape, inputs.find((spec) => spec.name === name)!);
+    assertFits(shape, spec);
     const parameters = parametersOf(input, `input '${name}'`);
-    const shared = [...parameters.keys()].find((key) => key.startsWith('shared_memory'));
-    if (shared) throw refusal('unsupported', name, `it is in shared memory ('${shared}'), which is not read here`);
+    assertNotShared(parameters, name);
     const length = parameters.get('binary_data_size');
     if (length === undefined) {
       given.set(name, { shape, values: fromJson(input['data'], shape, datatype, name) });
       continue;
     }
     if (input['data'] !== undefined) throw refusal('value', name, "it has both 'data' and 'binary_data_size'");
-    if (!Number.isSafeInteger(length) || (length as number) < 0 || (length as number) > rest.length) {
-      throw refusal('value', name, `its 'binary_data_size' is ${String(length)}, and ${rest.length} bytes are left of the body`);
+    if (!isWhole(length) || length > rest.length) {
+      throw refusal('value', name, `its 'binary_data_size' is ${excerpt(JSON.stringify(length))}, and ${rest.length} bytes are left of the body`);
     }
-    given.set(name, { shape, values: fromBytes(rest.subarray(0, length as number), shape, datatype, name) });
-    rest = rest.subarray(length as number);
+    given.set(name, { shape, values: fromBytes(rest.subarray(0, length), shape, datatype, name) });
+    rest = rest.subarray(length);
   }
   if (rest.length) throw new NearsideError('value', `${rest.length} bytes behind the last tensor belong to none`);
   return inputs.map(({ name }) => {
@@ -135,9 +145,18 @@ function readInputs(message: Json, binary: Uint8Array, inputs: TensorSpec[]): Gi
   });
 }
 
+/** The model's input or output that an object names. */
+function namedBy(object: Json, specs: TensorSpec[], what: 'input' | 'output'): TensorSpec {
+  const name = textOf(object, 'name');
+  const found = specs.find((spec) => spec.name === name);
+  if (found) return found;
+  const names = specs.map((spec) => spec.name).join(', ');
+  throw new NearsideError('value', `the model has no ${what} '${excerpt(name)}'; it has ${names}`, { tensor: excerpt(name) });
+}
+
 function assertFits(shape: number[], spec: TensorSpec): void {
   const fits = shape.length === spec.shape.length && spec.shape.every((axis, i) => axis === null || axis === shape[i]);
-  if (!fits) throw refusal('shape', spec.name, `it has shape [${shape}], [${wireShape(spec)}] needed`);
+  if (!fits) throw refusal('shape', spec.name, `it has shape [${excerpt(String(shape))}], [${wireShape(spec)}] needed`);
   if (shape.includes(0)) throw refusal('shape', spec.name, `it has shape [${shape}]: no sample`);
 }
 
@@ -149,28 +168,27 @@ function samplesOf(tensors: Given[], inputs: TensorSpec[]): number {
 }
 
 function readOutputs(message: Json, binary: boolean, outputs: TensorSpec[]): RequestedOutput[] {
-  if (message['outputs'] === undefined) return outputs.map((spec) => ({ spec, binary }));
-  const requested = listOf(message, 'outputs').map((output): RequestedOutput => {
-    const name = textOf(output, 'name');
-    const spec = outputs.find((spec) => spec.name === name);
-    if (!spec) {
-      const names = outputs.map((spec) => spec.name).join(', ');
-      throw new NearsideError('value', `the model has no output '${name}'; it has ${names}`, { tensor: name });
-    }
-    const parameters = parametersOf(output, `output '${name}'`);
-    const shared = [...parameters.keys()].find((key) => key.startsWith('shared_memory'));
-    if (shared) throw refusal('unsupported', name, `it is asked for in shared memory ('${shared}'), which is not written here`);
-    const own = parameters.get('binary_data') ?? binary;
-    if (typeof own !== 'boolean') throw refusal('value', name, "its 'binary_data' is no boolean");
-    const classes = parameters.get('classification');
-    if (classes === undefined) return { spec, binary: own };
-    if (!Number.isSafeInteger(classes) || (classes as number) < 1) throw refusal('value', name, "its 'classification' is no whole number from 1");
-    return { spec, binary: own, classes: classes as number };
-  });
-  const twice = requested.find(({ spec }, i) => requested.findIndex((other) => other.spec === spec) < i);
-  if (twice) throw refusal('value', twice.spec.name, 'it is asked for twice');
+  const requested = message['outputs'] === undefined ? [] : listOf(message, 'outputs');
   // An empty list is how some clients say nothing.
-  return requested.length ? requested : outputs.map((spec) => ({ spec, binary }));
+  if (!requested.length) return outputs.map((spec) => ({ spec, binary }));
+  const given = new Set<TensorSpec>();
+  return requested.map((output): RequestedOutput => {
+    const spec = namedBy(output, outputs, 'output');
+    const { name } = spec;
+    if (given.has(spec)) throw refusal('value', name, 'it is asked for twice');
+    given.add(spec);
+    const parameters = parametersOf(output, `output '${name}'`);
+    assertNotShared(parameters, name);
+    const own = { spec, binary: isWanted(parameters, 'binary_data') ?? binary };
+    const classes = parameters.get('classification');
+    if (classes === undefined) return own;
+    if (!isWhole(classes) || classes < 1) throw refusal('value', name, "its 'classification' is no whole number from 1");
+    // The last axis must be one of classes.
+    if (spec.dtype === 'string' || typeof spec.shape.at(-1) !== 'number') {
+      throw refusal('unsupported', name, "it has no row of values to classify by; leave 'classification' out");
+    }
+    return { ...own, classes };
+  });
 }
 
 /** An answer's body, and what its headers say of it. */
@@ -185,7 +203,7 @@ export function writeInfer(model: string, version: string, { id, outputs }: Infe
   const written = outputs.map(({ spec, binary, classes }) => {
     const tensor = tensors.get(spec.name)!;
     const texts = classes === undefined ? tensor.labels : bestClasses(tensor, classes, spec.classes);
-    const shape = classes === undefined ? tensor.shape : [...tensor.shape.slice(0, -1), Math.min(classes, tensor.shape.at(-1) ?? 1)];
+    const shape = classes === undefined ? tensor.shape : [...tensor.shape.slice(0, -1), Math.min(classes, tensor.shape.at(-1)!)];
     const head = { name: spec.name, datatype: texts ? 'BYTES' : 'FP32', shape };
     if (!binary) return { ...head, data: texts ?? finite(tensor, spec) };
     const bytes = texts ? textToBytes(texts) : new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
@@ -194,14 +212,8 @@ export function writeInfer(model: string, version: string, { id, outputs }: Infe
   });
   const message = writeJson({ model_name: model, model_version: version, ...(id !== undefined && { id }), outputs: written });
   if (!binaries.length) return message;
-  const header = message.bytes;
-  const bytes = new Uint8Array([header, ...binaries].reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of [header, ...binaries]) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return { bytes, headers: { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(header.length) } };
+  const headers = { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(message.bytes.length) };
+  return { bytes: concatenate(Uint8Array, [message.bytes, ...binaries]) as Uint8Array<ArrayBuffer>, headers };
 }
 
 export function writeJson(message: unknown): Written {
@@ -217,10 +229,11 @@ function finite({ data }: Tensor, { name }: TensorSpec): number[] {
 
 /** Triton's classification extension: for each row the best classes, as `VALUE:INDEX` or `VALUE:INDEX:LABEL`. */
 function bestClasses({ data, shape }: Tensor, count: number, labels: string[] | undefined): string[] {
-  const width = shape.at(-1) ?? 1;
+  const width = shape.at(-1)!;
   return Array.from({ length: data.length / width }, (_, row) => {
     const values = data.subarray(row * width, (row + 1) * width);
-    const order = Array.from(values, (_, i) => i).sort((a, b) => values[b]! - values[a]!);
+    const rank = (i: number) => (Number.isNaN(values[i]) ? -Infinity : values[i]!); // NaN is no good class
+    const order = Array.from(values, (_, i) => i).sort((a, b) => Number(rank(b) > rank(a)) - Number(rank(a) > rank(b)));
     return order.slice(0, count).map((i) => `${values[i]!.toFixed(6)}:${i}${labels ? `:${labels[i]}` : ''}`);
   }).flat();
 }

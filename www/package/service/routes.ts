@@ -1,6 +1,7 @@
 /** What can be asked: each path and method, and what a caller must be allowed to do for it. */
 import type { Scope } from './scopes.js';
 import { HttpError } from './http.js';
+import { excerpt } from './tensors.js';
 
 /** What is asked for. */
 export type Action =
@@ -69,11 +70,12 @@ export function routeOf({ url, method }: Request): Asked {
     const names = parts && match(path, parts);
     return names ? [{ ...endpoint, ...names }] : [];
   });
-  if (!there.length) throw new HttpError(404, 'value', `there is nothing at ${pathname}`);
+  if (!there.length) throw new HttpError(404, 'value', `there is nothing at ${excerpt(pathname)}`);
   const asked = there.find((endpoint) => endpoint.method === (method === 'HEAD' ? 'GET' : method));
   if (asked) return asked;
-  const allow = [...new Set(there.map((endpoint) => endpoint.method))].join(', ');
-  throw new HttpError(405, 'value', `${method} is not for ${pathname}, which takes ${allow}`, { allow });
+  const methods = new Set(there.flatMap((endpoint) => (endpoint.method === 'GET' ? ['GET', 'HEAD'] : [endpoint.method])));
+  const allow = [...methods].join(', ');
+  throw new HttpError(405, 'value', `${excerpt(method)} is not for ${excerpt(pathname)}, which takes ${allow}`, { allow });
 }
 
 /** The parts of a path below `/v2`, decoded; undefined for any other path. */

@@ -4,6 +4,7 @@
  */
 import { NearsideError } from '../nearside.js';
 import type { Statistics } from './statistics.js';
+import { concatenate } from './tensors.js';
 
 /** How requests for a model are gathered. */
 export interface Batching {
@@ -30,24 +31,29 @@ export interface Job {
   /** Tells callers apart. */
   caller: string;
   signal?: AbortSignal | undefined;
-  /** Milliseconds until it is of no use. */
-  timeout?: number | undefined;
+  /** When an answer comes too late, by the clock of `performance`. */
+  deadline?: number | undefined;
 }
 
 interface Waiting extends Job {
   since: number;
-  /** What ends the wait early is told here. */
-  leave: () => void;
+  /** Whether its caller was told that there will be no answer. */
+  ended: boolean;
   resolve: (outputs: Float32Array[]) => void;
   reject: (error: unknown) => void;
 }
+
+/** The longest that timers wait: 25 days. */
+const LONGEST_DELAY = 2 ** 31 - 1;
 
 export class Scheduler {
   /** What waits, by caller; the caller whose turn it is first. */
   readonly #queues = new Map<string, Waiting[]>();
   readonly #limits: Required<Batching>;
+  /** Requests that wait, and their samples. */
   #length = 0;
-  #running: Promise<void> | undefined;
+  #samples = 0;
+  #running = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Milliseconds that a batch took lately, on average. */
   #pace = 1;
@@ -55,129 +61,147 @@ export class Scheduler {
   constructor(
     private readonly compute: Compute,
     private readonly statistics: Statistics,
-    limits: Batching,
+    limits: Required<Batching>,
   ) {
-    this.#limits = { ...DEFAULT_BATCHING, ...limits };
+    this.#limits = { ...limits };
   }
 
-  /** Requests that wait. */
-  get length(): number {
-    return this.#length;
-  }
-
-  /** Computes what waits, without delay, and resolves when nothing is left. */
-  async idle(): Promise<void> {
+  /** Computes what waits, and what is yet to come, without delay. */
+  flush(): void {
     this.#limits.maxDelay = 0;
     this.#pump();
-    while (this.#running) await this.#running;
   }
 
-  /** The outputs of a request. @throws `busy` where too many wait, `timeout`, `aborted`, and what computing throws. */
-  submit(job: Job): Promise<Float32Array[]> {
-    return new Promise((resolve, reject) => {
-      const queue = this.#queues.get(job.caller) ?? [];
-      // A caller may take as much of the queue as it leaves free: however much one asks, others find room, and one alone
-      // has half of it (A. K. Choudhury and E. L. Hahne, "Dynamic queue length thresholds for shared-memory packet
-      // switches", 1998).
-      if (queue.length >= this.#limits.maxQueue - this.#length) return reject(this.#refusal());
-      if (job.signal?.aborted) return reject(aborted(job.signal));
-      const waiting: Waiting = { ...job, since: performance.now(), leave: () => {}, resolve, reject };
-      this.#queues.set(job.caller, queue);
-      queue.push(waiting);
-      this.#length += 1;
-      this.#watch(waiting);
-      this.#pump();
-    });
+  /**
+   * The outputs of a request. @throws `busy` where too many wait, `timeout` and `aborted` as soon as that is so, whether
+   * the request waits or is computed, and what computing throws.
+   */
+  async submit(job: Job): Promise<Float32Array[]> {
+    const { caller, signal, deadline } = job;
+    if (signal?.aborted) throw aborted(signal);
+    if (isPast(deadline)) throw tooLate();
+    // A caller may take as much of the queue as it leaves free: however much one asks, others find room, and one alone
+    // has half of it (A. K. Choudhury and E. L. Hahne, "Dynamic queue length thresholds for shared-memory packet
+    // switches", 1998).
+    const queued = this.#queues.get(caller)?.length ?? 0;
+    if (queued >= this.#limits.maxQueue - this.#length) throw this.#refusal();
+
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let abort: () => void;
+    try {
+      return await new Promise((resolve, reject) => {
+        const waiting: Waiting = { ...job, since: performance.now(), ended: false, resolve, reject };
+        abort = () => this.#giveUp(waiting, aborted(signal!));
+        signal?.addEventListener('abort', abort);
+        if (deadline !== undefined) {
+          timer = setTimeout(() => this.#giveUp(waiting, tooLate()), Math.min(deadline - performance.now(), LONGEST_DELAY));
+        }
+        this.#enqueue(waiting);
+        this.#pump();
+      });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort!);
+    }
   }
 
-  #refusal(): Error {
-    this.statistics.ended('rejected');
+  #refusal(): Busy {
     const batches = Math.ceil(this.#length / this.#limits.maxBatchSize);
     return new Busy(`${this.#length} requests wait already`, Math.ceil((batches * this.#pace) / 1000));
   }
 
-  /** Takes a request out of the queue when its caller gives up or its time has passed. */
-  #watch(waiting: Waiting): void {
-    const { signal, timeout } = waiting;
-    if (!signal && timeout === undefined) return;
-    const remove = (error: NearsideError) => {
-      waiting.leave();
-      const queue = this.#queues.get(waiting.caller);
-      const index = queue?.indexOf(waiting) ?? -1;
-      if (index < 0) return; // it is being computed
-      queue!.splice(index, 1);
-      if (!queue!.length) this.#queues.delete(waiting.caller);
-      this.#length -= 1;
-      this.statistics.ended(error.kind === 'timeout' ? 'expired' : 'cancelled');
-      waiting.reject(error);
-    };
-    const abort = () => remove(aborted(signal!));
-    const timer = timeout === undefined ? undefined : setTimeout(() => remove(new NearsideError('timeout', `no answer within ${timeout} ms`)), timeout);
-    signal?.addEventListener('abort', abort);
-    waiting.leave = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-    };
+  #enqueue(waiting: Waiting): void {
+    const queue = this.#queues.get(waiting.caller) ?? [];
+    this.#queues.set(waiting.caller, queue);
+    queue.push(waiting);
+    this.#count(waiting, 1);
+  }
+
+  #count({ samples }: Waiting, requests: 1 | -1): void {
+    this.#length += requests;
+    this.#samples += requests * samples;
+  }
+
+  /** Tells a request's caller that there will be no answer, and takes it out of the queue if it is still there. */
+  #giveUp(waiting: Waiting, error: NearsideError): void {
+    waiting.ended = true;
+    waiting.reject(error);
+    const queue = this.#queues.get(waiting.caller);
+    const index = queue?.indexOf(waiting) ?? -1;
+    if (index < 0) return; // it is being computed
+    queue!.splice(index, 1);
+    if (!queue!.length) this.#queues.delete(waiting.caller);
+    this.#count(waiting, -1);
   }
 
   /** Begins a batch, if none is computed and enough is there or has waited long enough. */
   #pump(): void {
-    if (this.#running || !this.#length) return;
     clearTimeout(this.#timer);
+    if (this.#running || !this.#length) return;
     const { maxBatchSize, maxDelay } = this.#limits;
-    if (maxDelay > 0) {
-      const all = [...this.#queues.values()].flat();
-      const samples = all.reduce((sum, job) => sum + job.samples, 0);
-      const rest = maxDelay - (performance.now() - Math.min(...all.map(({ since }) => since)));
-      if (samples < maxBatchSize && rest > 0) {
-        this.#timer = setTimeout(() => this.#pump(), rest);
+    if (maxDelay > 0 && this.#samples < maxBatchSize) {
+      const rest = maxDelay - (performance.now() - this.#oldest());
+      if (rest > 0) {
+        this.#timer = setTimeout(() => this.#pump(), Math.min(rest, LONGEST_DELAY));
         return;
       }
     }
-    this.#running = this.#run(this.#take(maxBatchSize)).then(() => {
-      this.#running = undefined;
-      this.#pump();
-    });
+    void this.#run(this.#take(maxBatchSize));
+  }
+
+  /** Since when the first of what waits does so. */
+  #oldest(): number {
+    let oldest = Infinity;
+    for (const [first] of this.#queues.values()) oldest = Math.min(oldest, first!.since);
+    return oldest;
   }
 
   /** Takes what fits a batch, of each caller one request after the other. */
   #take(maxBatchSize: number): Waiting[] {
     const batch: Waiting[] = [];
     let samples = 0;
-    for (;;) {
-      const next = this.#queues.entries().next().value;
-      if (!next || (batch.length && samples + next[1][0]!.samples > maxBatchSize)) return batch;
-      const [caller, queue] = next;
-      const job = queue.shift()!;
-      job.leave();
-      batch.push(job);
-      samples += job.samples;
-      this.#length -= 1;
-      // Behind the others, until its next turn.
+    for (const [caller, queue] of this.#queues) {
+      const next = queue[0]!;
+      if (batch.length && samples + next.samples > maxBatchSize) break;
+      queue.shift();
+      this.#count(next, -1);
+      // Behind the others, where this loop comes to it again.
       this.#queues.delete(caller);
       if (queue.length) this.#queues.set(caller, queue);
+      // Timers are late while this thread computes.
+      if (isPast(next.deadline)) {
+        this.#giveUp(next, tooLate());
+        continue;
+      }
+      batch.push(next);
+      samples += next.samples;
     }
+    return batch;
   }
 
   async #run(batch: Waiting[]): Promise<void> {
+    if (!batch.length) return;
+    this.#running = true;
     const start = performance.now();
     for (const { since } of batch) this.statistics.waited(start - since);
-    const [first, second] = batch;
     try {
-      if (!second) first!.resolve(await this.compute(first!.inputs, first!.samples));
-      else await this.#together(batch);
+      await this.#together(batch);
     } catch (error) {
       // One request's values may be to blame: each is asked for by itself.
-      if (second) for (const job of batch) await this.compute(job.inputs, job.samples).then(job.resolve, job.reject);
-      else first!.reject(error);
+      if (batch.length === 1) batch[0]!.reject(error);
+      else for (const job of batch) if (!job.ended) await this.#together([job]).catch(job.reject);
     }
-    this.#pace += ((performance.now() - start) - this.#pace) / 8;
+    this.#pace += (performance.now() - start - this.#pace) / 8;
+    this.#running = false;
+    this.#pump();
   }
 
   /** One batch of all, and each its part. */
   async #together(batch: Waiting[]): Promise<void> {
+    const [first, second] = batch;
+    if (!second) return first!.resolve(await this.compute(first!.inputs, first!.samples));
     const samples = batch.reduce((sum, job) => sum + job.samples, 0);
-    const inputs = batch[0]!.inputs.map((_, i) => concatenate(batch.map((job) => job.inputs[i]!)));
+    const inputs = first!.inputs.map((_, i) => concatenate(Float32Array, batch.map((job) => job.inputs[i]!)));
     const outputs = await this.compute(inputs, samples);
     let from = 0;
     for (const job of batch) {
@@ -190,12 +214,13 @@ export class Scheduler {
 
 /** What is refused now, and may be asked again. */
 export class Busy extends NearsideError {
-  constructor(
-    reason: string,
-    /** Seconds until it may be asked again. */
-    readonly retryAfter: number,
-  ) {
-    super('busy', `${reason}: try again in ${Math.max(1, retryAfter)} s`);
+  /** Seconds until it may be asked again. */
+  readonly retryAfter: number;
+
+  constructor(reason: string, retryAfter: number) {
+    const seconds = Math.max(1, retryAfter);
+    super('busy', `${reason}: try again in ${seconds} s`);
+    this.retryAfter = seconds;
   }
 }
 
@@ -203,12 +228,10 @@ function aborted(signal: AbortSignal): NearsideError {
   return new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason });
 }
 
-function concatenate(arrays: Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((length, array) => length + array.length, 0));
-  let offset = 0;
-  for (const array of arrays) {
-    all.set(array, offset);
-    offset += array.length;
-  }
-  return all;
+function isPast(deadline: number | undefined): boolean {
+  return deadline !== undefined && performance.now() >= deadline;
+}
+
+function tooLate(): NearsideError {
+  return new NearsideError('timeout', "the request's timeout passed before it was answered");
 }

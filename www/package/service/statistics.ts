@@ -26,11 +26,16 @@ export interface Energy {
 export interface ModelStatistics {
   requests: Record<Outcome, number>;
   samples: number;
-  /** Batches computed, and by their number of samples, how many of them. */
+  /** Batches computed; by their number of samples, how many of them, and the milliseconds that they took. */
   batches: number;
   batchSizes: Record<number, number>;
+  batchTimes: Record<number, number>;
+  /** From a request to its answer, of those that succeeded; what it waited of that; and what a batch was computed for. */
+  latency: Times;
   queue: Times;
   compute: Times;
+  /** Milliseconds that requests took which did not succeed. */
+  failureTime: number;
   /** Floating-point operations. */
   flop: number;
   /** Bytes that computing read and wrote, and those of the requests and answers. */
@@ -40,11 +45,11 @@ export interface ModelStatistics {
   lastInference: number;
 }
 
-/** Bounds of the histogram grow by this: no percentile is told too high by more. */
+/** Bounds of the histogram grow by this: no percentile is told too high by more, or too low. */
 const GROWTH = 2 ** (1 / 8);
 /** The first bound, a microsecond, in milliseconds. */
 const SMALLEST = 0.001;
-/** Up to 2^22 times that: an hour. */
+/** Up to 2^32 times that: 72 minutes. */
 const BUCKETS = 8 * 32;
 
 /** Times by size, in buckets of a width in proportion to it. */
@@ -72,56 +77,70 @@ class Histogram {
     if (!this.count) return 0;
     let left = Math.ceil(share * this.count);
     const bucket = this.#counts.findIndex((count) => (left -= count) <= 0);
-    return Math.min(this.max, SMALLEST * GROWTH ** bucket);
+    // The last has no bound.
+    return bucket === BUCKETS - 1 ? this.max : Math.min(this.max, SMALLEST * GROWTH ** bucket);
   }
 }
 
 export class Statistics {
+  readonly #latency = new Histogram();
   readonly #queue = new Histogram();
   readonly #compute = new Histogram();
   readonly #requests: Record<Outcome, number> = { success: 0, fail: 0, rejected: 0, cancelled: 0, expired: 0 };
-  readonly #batchSizes = new Map<number, number>();
+  readonly #batches = new Map<number, { count: number; time: number }>();
   #samples = 0;
   #flop = 0;
   #bytes = { compute: 0, received: 0, sent: 0 };
+  #failureTime = 0;
   #lastInference = 0;
 
   constructor(private readonly watts: number) {}
 
-  ended(outcome: Outcome): void {
-    this.#requests[outcome] += 1;
-  }
-
-  waited(time: number): void {
-    this.#queue.add(time);
-  }
-
-  computed(samples: number, time: number, { flop, bytes }: Cost): void {
-    this.#compute.add(time);
-    this.#samples += samples;
-    this.#batchSizes.set(samples, (this.#batchSizes.get(samples) ?? 0) + 1);
-    // Sizes that callers make up must not fill the memory: beyond so many, new ones are left out.
-    if (this.#batchSizes.size > 1024) this.#batchSizes.delete(samples);
-    this.#flop += flop;
-    this.#bytes.compute += bytes;
-  }
-
-  answered(received: number, sent: number): void {
-    this.ended('success');
+  /** A request was answered, `time` after it came. */
+  answered(time: number, received: number, sent: number): void {
+    this.#requests.success += 1;
+    this.#latency.add(time);
     this.#bytes.received += received;
     this.#bytes.sent += sent;
     this.#lastInference = Date.now();
   }
 
+  failed(outcome: Exclude<Outcome, 'success'>, time: number): void {
+    this.#requests[outcome] += 1;
+    this.#failureTime += time;
+  }
+
+  /** A request waited for its batch to begin. */
+  waited(time: number): void {
+    this.#queue.add(time);
+  }
+
+  /** A batch was computed. */
+  computed(samples: number, time: number, { flop, bytes }: Cost): void {
+    this.#compute.add(time);
+    this.#samples += samples;
+    this.#flop += flop;
+    this.#bytes.compute += bytes;
+    const batches = this.#batches.get(samples) ?? { count: 0, time: 0 };
+    batches.count += 1;
+    batches.time += time;
+    // Sizes that callers make up must not fill the memory: beyond so many, new ones are left out.
+    if (this.#batches.size < 1024) this.#batches.set(samples, batches);
+  }
+
   report(): ModelStatistics {
     const compute = this.#compute.times();
+    const batches = [...this.#batches];
     return {
       requests: { ...this.#requests },
       samples: this.#samples,
       batches: compute.count,
-      batchSizes: Object.fromEntries(this.#batchSizes),
+      batchSizes: Object.fromEntries(batches.map(([samples, { count }]) => [samples, count])),
+      batchTimes: Object.fromEntries(batches.map(([samples, { time }]) => [samples, time])),
+      latency: this.#latency.times(),
       queue: this.#queue.times(),
       compute,
+      failureTime: this.#failureTime,
       flop: this.#flop,
       bytes: { ...this.#bytes },
       energy: { joules: (compute.total / 1000) * this.watts, watts: this.watts, formula: 'joules = seconds of computing × watts assumed' },
@@ -132,27 +151,32 @@ export class Statistics {
 
 /** The same as Triton's statistics extension has it, whose times are in nanoseconds. What it has no word for is under `nearside`. */
 export function toTriton(name: string, version: string, report: ModelStatistics): object {
-  const { requests, queue, compute, samples, batches } = report;
-  const ns = (milliseconds: number) => Math.round(milliseconds * 1e6);
-  const none = { count: 0, ns: 0 };
-  const failed = requests.fail + requests.rejected + requests.cancelled + requests.expired;
+  const { requests, latency, queue, compute } = report;
+  const duration = (count: number, milliseconds: number) => ({ count, ns: Math.round(milliseconds * 1e6) });
+  const none = duration(0, 0);
+  const failures = requests.fail + requests.rejected + requests.cancelled + requests.expired;
   return {
     name,
     version,
     last_inference: report.lastInference,
-    inference_count: samples,
-    execution_count: batches,
+    inference_count: report.samples,
+    execution_count: report.batches,
     inference_stats: {
-      success: { count: requests.success, ns: ns(queue.total + compute.total) },
-      fail: { count: failed, ns: 0 },
-      queue: { count: queue.count, ns: ns(queue.total) },
+      success: duration(requests.success, latency.total),
+      fail: duration(failures, report.failureTime),
+      queue: duration(queue.count, queue.total),
       compute_input: none,
-      compute_infer: { count: compute.count, ns: ns(compute.total) },
+      compute_infer: duration(compute.count, compute.total),
       compute_output: none,
       cache_hit: none,
       cache_miss: none,
     },
-    batch_stats: [],
+    batch_stats: Object.entries(report.batchSizes).map(([samples, count]) => ({
+      batch_size: Number(samples),
+      compute_input: none,
+      compute_infer: duration(count, report.batchTimes[Number(samples)]!),
+      compute_output: none,
+    })),
     nearside: report,
   };
 }
