@@ -3,6 +3,7 @@ import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 const { version, description, license, repository, keywords } = crate();
 // What a service worker has cached of another build is of no use to this.
@@ -14,16 +15,22 @@ const common = { define, bundle: true, minify: true, format: 'esm', target: 'es2
 const LATER = ['./formats.js', './gpu.js', './train.js', './pool.js'];
 const entry = (name, options) => build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: LATER, ...options });
 
-/** Leaves what the package's main file has to that file, so that there is one of each class. */
+/** Leaves what the package's main file has to that file, so that there is one of each class, and the service to its own. */
 const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) => onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, () => ({ path: main, external: true })),
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /\/(errors|tensor|platform|nearside|node|workerd)\.js$/ }, () => ({ path: main, external: true }));
+    onResolve({ filter: /\/service\/service\.js$/ }, () => ({ path: main.replace(/[^/]+$/, 'service.js'), external: true }));
+  },
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
 
 await Promise.all([
   entry('nearside', {}),
   beside('node', { platform: 'node' }),
+  beside('node-service', { plugins: [besides('./node.js')] }),
+  beside('workerd', { external: ['*.wasm'] }),
+  beside('workerd-service', { plugins: [besides('./workerd.js')], external: ['cloudflare:workers'] }),
   entry('gpu', { inject: ['www/package/microtask.ts'] }),
   entry('formats', { external: [] }),
   entry('pool', {}),
@@ -45,10 +52,28 @@ chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Nothing that is published refers to others.
-const PUBLIC = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-const isPublic = (file) => PUBLIC.includes(file.replace(/\.d\.ts$/, ''));
-for (const file of readdirSync('pkg/types')) if (!isPublic(file)) rmSync(`pkg/types/${file}`, { recursive: true });
+
+const typed = (name, file) => ({ types: `./types/${name}.d.ts`, default: file });
+const exported = {
+  '.': { types: './types/nearside.d.ts', workerd: './workerd.js', node: './node.js', default: './nearside.js' },
+  './service': { types: './types/service/service.d.ts', workerd: './workerd-service.js', node: './node-service.js', default: './service.js' },
+  './client': typed('client/client', './client.js'),
+  './service-worker': typed('service-worker/service-worker', './service-worker.js'),
+  './worker': typed('engine-worker/engine-worker', './worker.js'),
+  './data': typed('data', './data.js'),
+};
+// What these refer to is published, and nothing else.
+const published = new Set();
+const publish = (file) => {
+  if (published.has(file)) return;
+  published.add(file);
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${path}.d.ts`));
+};
+for (const { types } of Object.values(exported)) publish(join('pkg', types));
+for (const file of readdirSync('pkg/types', { recursive: true, withFileTypes: true })) {
+  const path = join(file.parentPath, file.name);
+  if (file.isFile() && !published.has(path)) rmSync(path);
+}
 
 writeFileSync(
   'pkg/package.json',
@@ -61,14 +86,14 @@ writeFileSync(
       keywords,
       repository,
       type: 'module',
-      sideEffects: ['./node.js'],
+      // What sets the platform up.
+      sideEffects: ['./node.js', './node-service.js', './workerd.js', './workerd-service.js', './worker.js'],
       engines: { node: '>=20' },
       types: './types/nearside.d.ts',
       main: './nearside.js',
       bin: { nearside: './cli/main.js' },
       exports: {
-        '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
-        './data': { types: './types/data.d.ts', default: './data.js' },
+        ...exported,
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
@@ -111,7 +136,7 @@ writeFileSync('target/site/data/digits-test.bin', first('t10k', 2_000));
 /** The fields of Cargo.toml's package that npm shares. */
 function crate() {
   const metadata = execFileSync('cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']);
-  return JSON.parse(metadata).packages[0];
+  return JSON.parse(metadata).packages.find(({ name }) => name === 'nearside');
 }
 
 /** The pixels and the labels of MNIST's `set`, 'train' or 't10k'. */

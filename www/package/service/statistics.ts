@@ -76,6 +76,7 @@ class Histogram {
   }
 }
 
+/** @internal */
 export class Statistics {
   readonly #queue = new Histogram();
   readonly #compute = new Histogram();
@@ -130,7 +131,7 @@ export class Statistics {
   }
 }
 
-/** The same as Triton's statistics extension has it, whose times are in nanoseconds. What it has no word for is under `nearside`. */
+/** @internal The same as Triton's statistics extension has it, whose times are in nanoseconds. What it has no word for is under `nearside`. */
 export function toTriton(name: string, version: string, report: ModelStatistics): object {
   const { requests, queue, compute, samples, batches } = report;
   const ns = (milliseconds: number) => Math.round(milliseconds * 1e6);

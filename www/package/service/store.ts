@@ -1,5 +1,6 @@
 /** Small records that outlive the process, by key. */
 export interface Store {
+  /** The value of a key; `undefined` if there is none. */
   get<T>(key: string): Promise<T | undefined>;
   /** Writes all records, or none, and resolves when that is certain to happen. A value of `undefined` deletes. */
   set(records: [key: string, value: unknown][]): Promise<void>;
