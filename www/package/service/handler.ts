@@ -90,7 +90,9 @@ export class Handler implements Service {
     for (const { model, version } of this.#models.all()) await this.#models.remove(model, version);
   }
 
-  async fetch(request: Request, caller: Caller = {}): Promise<Response> {
+  /** A field, for runtimes call it as a function. */
+  readonly fetch = async (request: Request, given?: object): Promise<Response> => {
+    const caller = callerOf(given);
     const preflight = this.access.preflight(request, caller);
     if (preflight) return preflight;
     const start = performance.now();
@@ -104,11 +106,12 @@ export class Handler implements Service {
       response = errorResponse(error);
     }
     for (const [name, value] of Object.entries(this.access.corsHeaders(request, caller))) response.headers.set(name, value);
+    if (request.method === 'HEAD') response = new Response(null, response);
+    else record.sent = Number(response.headers.get('content-length'));
     record.duration = performance.now() - start;
-    record.sent = Number(response.headers.get('content-length'));
     this.#onRequest?.(record);
     return response;
-  }
+  };
 
   async #answer(request: Request, caller: Caller, record: RequestRecord, start: number): Promise<Response> {
     const asked = routeOf(request);
@@ -304,6 +307,12 @@ function isServed(given: ServiceOptions['models'][string]): given is ServedModel
 
 function isGranted({ models }: Grant, name: string): boolean {
   return models === undefined || models.includes(name);
+}
+
+/** What is given of a caller. Where a runtime gives something of its own, that may be all secrets of its environment. */
+function callerOf(given: object | undefined): Caller {
+  const { origin, client } = (given ?? {}) as Record<string, unknown>;
+  return { ...(typeof origin === 'string' && { origin }), ...(typeof client === 'string' && { client }) };
 }
 
 /** Whether the queue has counted how it ended. */

@@ -55,7 +55,10 @@ const SAFE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' 
 /** A request's body, decompressed. @throws 413 where it is larger than allowed, 415 for an encoding that is not known. */
 export async function readBody(request: Request, most: number): Promise<Uint8Array> {
   const tooLarge = () => new HttpError(413, 'memory', `the body is larger than the ${most} bytes that are allowed`);
-  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge();
+  if (Number(request.headers.get('content-length') ?? 0) > most) {
+    await discard(request.body?.getReader(), most);
+    throw tooLarge();
+  }
   const encoding = request.headers.get('content-encoding') ?? 'identity';
   const format = ({ gzip: 'gzip', deflate: 'deflate', identity: null } as Record<string, CompressionFormat | null>)[encoding];
   if (format === undefined) throw new HttpError(415, 'unsupported', `the content-encoding '${encoding}' is not read here; use gzip or deflate`);
@@ -75,7 +78,7 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     if (done) break;
     length += value.length;
     if (length > most) {
-      void reader.cancel().catch(() => undefined);
+      await discard(reader, most);
       throw tooLarge();
     }
     parts.push(value);
@@ -88,6 +91,17 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     offset += part.length;
   }
   return body;
+}
+
+/** Reads what is refused, up to `most` bytes: who finds the connection closed while sending may not see the answer. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array> | undefined, most: number): Promise<void> {
+  const none = { done: true, value: undefined } as const;
+  for (let left = most; reader && left >= 0; ) {
+    const { done, value } = await reader.read().catch(() => none);
+    if (done) return;
+    left -= value.length;
+  }
+  void reader?.cancel().catch(() => undefined);
 }
 
 function fail({ signal }: Request, cause: unknown): never {
