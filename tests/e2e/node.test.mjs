@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
@@ -25,9 +25,10 @@ async function inNode(...args) {
 }
 
 test('the tarball holds what is needed and nothing else', () => {
-  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'source', 'tensor'];
-  const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'train'];
+  const service = ['access', 'audit', 'models', 'scheduler', 'service', 'statistics', 'store'].map((name) => `service/${name}`);
+  const own = ['callbacks', 'client/client', 'client/register', 'data', 'device', 'engine-worker/engine-worker', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'service-worker/service-worker', 'source', 'tensor'];
+  const types = [...own, ...service].map((name) => `types/${name}.d.ts`);
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-service', 'node-trainer', 'node-worker', 'pool', 'service', 'service-worker', 'train', 'worker', 'workerd', 'workerd-service'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
@@ -138,9 +139,11 @@ const PROJECTS = {
 
 for (const [name, compilerOptions] of Object.entries(PROJECTS)) {
   test(`TypeScript, ${name}: right uses compile, wrong ones do not`, () => {
-    const folder = join(project, 'types');
-    mkdirSync(folder, { recursive: true });
-    for (const file of readdirSync('tests/e2e/types')) copyFileSync(`tests/e2e/types/${file}`, join(folder, file));
+    const folder = join(project, name);
+    mkdirSync(folder);
+    // What is for pages alone has types that only the DOM has.
+    const files = readdirSync('tests/e2e/types').filter((file) => file !== 'client.ts' || compilerOptions.lib.includes('dom'));
+    for (const file of files) copyFileSync(`tests/e2e/types/${file}`, join(folder, file));
     const typeRoots = [resolve('node_modules/@types')];
     const strict = { target: 'es2022', strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions, typeRoots } }));
@@ -164,14 +167,15 @@ test('the types hold nothing private, and document every export', () => {
     reached.add(file);
     const text = readFileSync(join(folder, file), 'utf8');
     assert.doesNotMatch(text, /generated|__wbg|@internal|\bEngine\b/, file);
-    for (const [, name] of text.matchAll(/from '\.\/(\w+)\.js'/g)) reach(`${name}.d.ts`);
+    for (const [, path] of text.matchAll(/from '(\.[^']+)\.js'/g)) reach(join(dirname(file), `${path}.d.ts`));
     for (const [, before, name] of text.matchAll(/(.*)\nexport (?:declare )?(?:class|function|interface|type|const) (\w+)/g)) {
       assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
     }
     // Methods; fields are named for what they hold.
     for (const [, before, name] of text.matchAll(/(.*)\n {4}(?!constructor)(?:get )?(\w+)[(<]/g)) assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
   };
-  reach('nearside.d.ts');
-  reach('data.d.ts');
-  assert.deepEqual([...reached].sort(), readdirSync(folder).sort());
+  const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const { types } of Object.values(exports)) if (types) reach(relative('types', types));
+  const there = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.d.ts'));
+  assert.deepEqual([...reached].sort(), there.sort());
 });
