@@ -4,7 +4,6 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
@@ -48,19 +47,19 @@ test('in Bun', (t) => askServer(t, 'Bun', [resolve('node_modules/.bin/bun'), '--
 /** Starts a server, which says where it listens, and asks it. */
 async function askServer(t, runtime, [command, ...args]) {
   const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
   let said = '';
-  for (const output of [child.stdout, child.stderr]) output.on('data', (text) => (said += text));
   const ended = once(child, 'exit').then(([code]) => Promise.reject(new Error(`it ended with ${code}:\n${said}`)));
   ended.catch(() => undefined);
-  t.after(() => child.kill('SIGKILL'));
-  const address = async () => {
-    for await (const line of createInterface({ input: child.stdout })) {
-      const [url] = /http:\/\/[\w.:]+/.exec(line) ?? [];
-      if (url) return url;
-    }
-  };
-  const url = await Promise.race([address(), ended]);
-  answered[runtime] = await Promise.race([askAt(url), ended]);
+  const address = new Promise((resolve) => {
+    const look = (text) => {
+      said += text;
+      const [, url] = /(http:\/\/[\w.:]+)[^]*\n/.exec(said) ?? [];
+      if (url) resolve(url);
+    };
+    for (const output of [child.stdout, child.stderr]) output.on('data', look);
+  });
+  answered[runtime] = await Promise.race([address.then(askAt), ended]);
 }
 
 /** Asks the service at an address. What is not compressed says its length. */
