@@ -19,8 +19,10 @@ const entry = (name, options) => build({ ...common, entryPoints: [`www/package/$
 const besides = (main) => ({
   name: 'shared',
   setup: ({ onResolve }) => {
-    onResolve({ filter: /\/(errors|tensor|platform|nearside|node|workerd)\.js$/ }, () => ({ path: main, external: true }));
-    onResolve({ filter: /\/service\/service\.js$/ }, () => ({ path: main.replace(/[^/]+$/, 'service.js'), external: true }));
+    // Libraries have files of these names, too.
+    const leave = (filter, path) => onResolve({ filter }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path, external: true }));
+    leave(/\/(errors|tensor|platform|nearside|node|workerd)\.js$/, main);
+    leave(/\/service\/service\.js$/, main.replace(/[^/]+$/, 'service.js'));
   },
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
@@ -47,6 +49,7 @@ await Promise.all([
   beside('engine-worker/engine-worker', { outfile: 'pkg/worker.js' }),
   // Service workers cannot import later: all in one file, but for training, which they have no use for.
   entry('service-worker/service-worker', { outfile: 'pkg/service-worker.js', external: ['./train.js'], inject: ['www/package/microtask.ts'] }),
+  beside('seal/seal', { outfile: 'pkg/seal.js' }),
 ]);
 chmodSync('pkg/cli/main.js', 0o755);
 
@@ -61,6 +64,7 @@ const exported = {
   './service-worker': typed('service-worker/service-worker', './service-worker.js'),
   './worker': typed('engine-worker/engine-worker', './worker.js'),
   './data': typed('data', './data.js'),
+  './seal': typed('seal/seal', './seal.js'),
 };
 // What these refer to is published, and nothing else.
 const published = new Set();
@@ -109,6 +113,10 @@ writeFileSync(
   ) + '\n',
 );
 for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(file, `pkg/${file}`);
+// Libraries that are bundled ask that their licences go along.
+const licencesOf = (libraries) => libraries.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/${licenceFile(name)}`, 'utf8')}`).join('\n\n');
+const licenceFile = (name) => readdirSync(`node_modules/${name}`).find((file) => /^licen[cs]e/i.test(file));
+writeFileSync('pkg/LICENSES-BUNDLED.txt', licencesOf(['jose', 'fflate', 'idb', '@hono/node-server']));
 
 // The page uses the package as a site without a bundler would: as files beside it.
 // The tab that trains is a file of its own, fetched when it is opened; chunk.js is what both share.
@@ -121,9 +129,7 @@ await build({
   chunkNames: '[name]',
   external: ['./nearside/*', '../nearside/*'],
 });
-// Its two libraries ask that their licences go along.
-const licences = ['uplot', 'papaparse'].map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, 'utf8')}`);
-writeFileSync('target/site/train/LICENSES.txt', licences.join('\n\n'));
+writeFileSync('target/site/train/LICENSES.txt', licencesOf(['uplot', 'papaparse']));
 for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
 cpSync('pkg', 'target/site/nearside', { recursive: true });
 cpSync('tests/fixtures/mnist_784_128_128_10.h5', 'target/site/models/mnist_784_128_128_10.h5');

@@ -7,14 +7,16 @@ import sirv from 'sirv';
 export const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
 /**
- * Serves `folders`, the first that has a file winning, on `port` (0 for any free one), each file with `headers`.
+ * Serves `folders`, the first that has a file winning, on `port` (0 for any free one), each file with `headers`. `onRequest`
+ * is told of each request.
  * Resolves to the server's address and a function that stops it.
  */
-export async function serve(folders, port = 0, headers = {}) {
+export async function serve(folders, port = 0, headers = {}, onRequest = () => {}) {
   const setHeaders = (response) => Object.entries(headers).forEach(([name, value]) => response.setHeader(name, value));
   // `dev` reads files when they are asked for; an ETag lets the browser keep what has not changed.
   const handlers = folders.map((folder) => sirv(folder, { dev: true, etag: true, setHeaders }));
   const server = createServer((request, response) => {
+    onRequest(request);
     const next = ([handler, ...rest]) =>
       handler ? handler(request, response, () => next(rest)) : response.writeHead(404).end('not found');
     next(handlers);

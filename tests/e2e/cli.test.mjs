@@ -118,9 +118,9 @@ function assertNear(answer, name) {
 
 test('help says what there is, for the whole and for each command', async () => {
   const whole = await printed(['--help']);
-  for (const word of ['inspect', 'predict', 'convert', '--version', 'Exit status']) assert.ok(whole.includes(word), word);
+  for (const word of ['inspect', 'predict', 'convert', 'seal', 'open', '--version', 'Exit status']) assert.ok(whole.includes(word), word);
   assert.equal(await printed(['-h']), whole);
-  const options = { inspect: ['--json', '--config'], predict: ['--input', '--output', '--json', '--batch-size', '--device', '--config'], convert: ['--to', '--dtype', '--output', '--config'] };
+  const options = { inspect: ['--json', '--config'], predict: ['--input', '--output', '--json', '--batch-size', '--device', '--config'], convert: ['--to', '--dtype', '--output', '--config'], seal: ['--output', '--passphrase-file', '--key', '--sign', '--new-key', '--new-signing-key'], open: ['--output', '--passphrase-file', '--key', '--verify'] };
   for (const [command, named] of Object.entries(options)) {
     const help = await printed([command, '--help']);
     assert.match(help, new RegExp(`^Usage: nearside ${command} `));

@@ -24,14 +24,21 @@ async function inNode(...args) {
   return JSON.parse(stdout);
 }
 
+/** Declarations of the service, and of who asks it. */
+const SERVICE = [
+  ...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`),
+  ...['access', 'audit', 'audit-file', 'backup', 'indexed-db', 'models', 'policy', 'rate', 'scheduler', 'scopes', 'service', 'statistics', 'store', 'tokens'].map((name) => `service/${name}`),
+  'engine-worker/engine-worker',
+  'service-worker/service-worker',
+];
+
 test('the tarball holds what is needed and nothing else', () => {
-  const service = ['access', 'audit', 'models', 'scheduler', 'service', 'statistics', 'store'].map((name) => `service/${name}`);
-  const own = ['callbacks', 'client/client', 'client/register', 'data', 'device', 'engine-worker/engine-worker', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'service-worker/service-worker', 'source', 'tensor'];
-  const types = [...own, ...service].map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-service', 'node-trainer', 'node-worker', 'pool', 'service', 'service-worker', 'train', 'worker', 'workerd', 'workerd-service'];
+  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor', ...SERVICE];
+  const types = own.map((name) => `types/${name}.d.ts`);
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-service', 'node-trainer', 'node-worker', 'pool', 'seal', 'service', 'service-worker', 'train', 'worker', 'workerd', 'workerd-service'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
-  assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...modules, 'package.json', ...types].sort());
+  assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'LICENSES-BUNDLED.txt', 'README.md', ...modules, 'package.json', ...types].sort());
   const { exports, dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   const targets = Object.values(exports).flatMap((target) => Object.values(typeof target === 'string' ? [target] : target));
   for (const target of targets) assert.ok(existsSync(join(installed, target)), target);
@@ -139,14 +146,14 @@ const PROJECTS = {
 
 for (const [name, compilerOptions] of Object.entries(PROJECTS)) {
   test(`TypeScript, ${name}: right uses compile, wrong ones do not`, () => {
-    const folder = join(project, name);
-    mkdirSync(folder);
-    // What is for pages alone has types that only the DOM has.
-    const files = readdirSync('tests/e2e/types').filter((file) => file !== 'client.ts' || compilerOptions.lib.includes('dom'));
-    for (const file of files) copyFileSync(`tests/e2e/types/${file}`, join(folder, file));
+    const folder = join(project, 'types');
+    mkdirSync(folder, { recursive: true });
+    for (const file of readdirSync('tests/e2e/types')) copyFileSync(`tests/e2e/types/${file}`, join(folder, file));
+    // Frames are of browsers alone.
+    const exclude = compilerOptions.lib.includes('dom') ? [] : ['client.ts'];
     const typeRoots = [resolve('node_modules/@types')];
     const strict = { target: 'es2022', strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true };
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions, typeRoots } }));
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...strict, ...compilerOptions, typeRoots }, exclude }));
     assert.equal(tsc('-p', folder), '');
   });
 }
@@ -167,7 +174,7 @@ test('the types hold nothing private, and document every export', () => {
     reached.add(file);
     const text = readFileSync(join(folder, file), 'utf8');
     assert.doesNotMatch(text, /generated|__wbg|@internal|\bEngine\b/, file);
-    for (const [, path] of text.matchAll(/from '(\.[^']+)\.js'/g)) reach(join(dirname(file), `${path}.d.ts`));
+    for (const [, name] of text.matchAll(/from '(\.[^']+)\.js'/g)) reach(join(dirname(file), `${name}.d.ts`));
     for (const [, before, name] of text.matchAll(/(.*)\nexport (?:declare )?(?:class|function|interface|type|const) (\w+)/g)) {
       assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
     }

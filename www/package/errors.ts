@@ -39,6 +39,10 @@ export interface ErrorContext {
   offset?: number;
   /** Address of the file. */
   url?: string;
+  /** Seconds after which to try again, where it is `busy` for that long. */
+  retryAfter?: number;
+  /** Where it is `denied` and a capability token would help: none was given, or the one that was is not valid. */
+  token?: 'missing' | 'invalid';
 }
 
 /** Every error that nearside throws. */

@@ -26,7 +26,11 @@ class EdgeService implements Service {
     return this.#made;
   }
 
-  readonly fetch: Service['fetch'] = (request, caller) => this.#service.fetch(request, caller);
+  readonly fetch: Service['fetch'] = async (request, caller) => {
+    const response = await this.#service.fetch(request, caller);
+    waitUntil(this.#service.flush()); // what is logged beside the answer
+    return response;
+  };
 
   add(name: string, model: ServedModel): Promise<void> {
     return this.#service.add(name, model);
@@ -58,6 +62,10 @@ class EdgeService implements Service {
 
   restore(backup: Uint8Array): Promise<void> {
     return this.#service.restore(backup);
+  }
+
+  flush(): Promise<void> {
+    return this.#service.flush();
   }
 
   dispose(): Promise<void> {

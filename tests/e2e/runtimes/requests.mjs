@@ -2,7 +2,7 @@
 import { readNpz } from '../keras.mjs';
 
 /** Headers that mean something to the protocol's clients. */
-const HEADERS = ['content-type', 'inference-header-content-length', 'cache-control', 'x-content-type-options', 'allow', 'content-encoding'];
+const HEADERS = ['content-type', 'inference-header-content-length', 'cache-control', 'x-content-type-options', 'allow', 'content-encoding', 'www-authenticate', 'vary'];
 
 /** The requests, in their order: name, path, what `fetch` takes besides. `mnist` and `branches` are what Keras recorded. */
 export async function requests({ mnist, branches }) {
@@ -26,6 +26,7 @@ export async function requests({ mnist, branches }) {
     ['infer, classes', '/models/mnist/infer', json({ inputs: [inJson(row)], outputs: [{ name: 'dense_2', parameters: { classification: 1 } }] })],
     ['infer, two outputs', '/models/branches/infer', json({ inputs: inputsOf(branches).map(inJson) })],
     ['infer, two outputs, binary', '/models/branches/infer', inBinary(inputsOf(branches))],
+    ['not granted', '/audit'],
     ['no such model', '/models/nobody/infer', json({ inputs: [] })],
     ['no such path', '/model'],
     ['no such method', '/models/mnist/infer'],

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError, oneOf, onlyFile, parse } from './arguments.js';
-import { STANDARD, writeParts } from './files.js';
+import { writeResult } from './files.js';
 import { loadModel } from './load.js';
 
 export const HELP = `Usage: nearside convert FILE --to FORMAT [options]
@@ -39,8 +39,7 @@ export async function run(args: string[]): Promise<void> {
 
   const model = await loadModel(file, options.config, { device: 'cpu' });
   const bytes = await model.save(format, { dtype });
-  await writeParts(output, [bytes]);
-  if (output !== STANDARD) await writeParts(STANDARD, [`${output}: ${bytes.length.toLocaleString('en-US')} bytes\n`]);
+  await writeResult(output, bytes);
 }
 
 /** The file's path with another ending; for an address in the working folder. */

@@ -43,6 +43,12 @@ export async function writeParts(path: string, parts: Iterable<string | Uint8Arr
   }
 }
 
+/** Writes a command's file, and says how large it is. */
+export async function writeResult(path: string, bytes: Uint8Array): Promise<void> {
+  await writeParts(path, [bytes]);
+  if (path !== STANDARD) await writeParts(STANDARD, [`${path}: ${bytes.length.toLocaleString('en-US')} bytes\n`]);
+}
+
 /** Whether nobody reads what is printed any more, as behind `| head`. */
 export function isBrokenPipe(thrown: unknown): boolean {
   return (thrown as NodeJS.ErrnoException | undefined)?.code === 'EPIPE';

@@ -7,9 +7,12 @@ import * as convert from './convert.js';
 import * as evaluate from './evaluate.js';
 import { STANDARD, isBrokenPipe, writeParts } from './files.js';
 import * as inspect from './inspect.js';
+import * as open from './open.js';
 import * as predict from './predict.js';
 import { report } from './report.js';
+import * as seal from './seal.js';
 import * as serve from './serve.js';
+import * as token from './token.js';
 
 const HELP = `Usage: nearside COMMAND FILE [options]
 
@@ -20,7 +23,10 @@ Commands:
   predict FILE --input VALUES     print a model's answers for samples in a .npy, .csv or .json file
   evaluate FILE --x X --y Y       print the loss and the metrics for samples whose targets are known
   serve FILE...                   answer the Open Inference Protocol over HTTP
+  token KEY --origin O --scope S  print a token for a service
   convert FILE --to FORMAT        write a model as h5, keras, onnx or safetensors
+  seal FILE --output FILE         encrypt a file, sign it, or both
+  open FILE --output FILE         open a file that was sealed
 
 FILE is a path or an address. Files that belong to it, such as weights beside a model.json, are found next to it.
 
@@ -31,7 +37,7 @@ Options:
 Exit status: 0, 1 when a file, a model or an input is at fault, 2 for wrong usage.
 `;
 
-const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert, serve };
+const COMMANDS: Record<string, { HELP: string; run: (args: string[]) => Promise<void> }> = { inspect, predict, evaluate, convert, seal, open, serve, token };
 
 // What cannot be printed is reported where it is written.
 process.stdout.on('error', () => {});

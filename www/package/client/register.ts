@@ -1,5 +1,7 @@
 /** The page's side of a service that runs in its service worker. */
 import { type ErrorKind, NearsideError, assertKnown, throwIfAborted } from '../nearside.js';
+import type { Caller } from '../service/access.js';
+import { CALLER } from './caller.js';
 import { offerWorker } from './offer.js';
 
 /** How a service worker is registered. */
@@ -24,17 +26,28 @@ export interface RegisterOptions {
 export interface RegisteredService {
   /**
    * As `fetch`, for what the service answers: addresses of this origin below `/v2`. It is never sent to the network, and
-   * asked again where the service worker was stopped before it had answered.
+   * asked again where the service worker was stopped before it had answered. `caller` says for whom this page asks, where
+   * that is a page of another origin: `exposeService((request, caller) => service.fetch(request, { caller }), …)`.
    */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  fetch(input: RequestInfo | URL, init?: RequestInit & { caller?: Caller }): Promise<Response>;
+  /**
+   * Looks for a new service worker, as the browser does by itself with each visit, and where there is one, resolves when it
+   * has taken over; until then the one before answers.
+   * @throws What `registerService` does; the one before goes on then.
+   */
+  update(): Promise<void>;
   readonly registration: ServiceWorkerRegistration;
 }
 
 /** How often a request is asked again. */
 const RETRIES = 8;
 
+/** How many milliseconds a request waits for a new service worker to take over. */
+const PATIENCE = 1000;
+
 /**
- * Registers a site's service worker, and waits until it serves this page and all models are ready.
+ * Registers a site's service worker, and waits until it serves this page and all models are ready. One that was registered
+ * before serves at once; a new version of it is installed behind that.
  *
  * @param url Of the script that calls `serve` of `nearside/service-worker`.
  * @throws `unsupported` where there are no service workers, `network` when the script or a model could not be fetched, and
@@ -48,17 +61,21 @@ export async function registerService(url: string | URL, options: RegisterOption
   if (!container) throw new NearsideError('unsupported', 'there are no service workers here: browsers have them for pages served over https or from localhost');
   if (persist) await navigator.storage?.persist?.();
   if (worker) offerWorker(container);
-  const failures = listen(container);
-  try {
-    const registration = await register(container, url, { ...(scope !== undefined && { scope }), type: module ? 'module' : 'classic', updateViaCache: 'none' });
-    await Promise.race([failures.first, aborts(signal), activation(registration)]);
-    await Promise.race([aborts(signal), control(container, registration)]);
-    const service = { registration, fetch: (input: RequestInfo | URL, init?: RequestInit) => ask(container, registration, input, init) };
-    await readiness(service, signal);
-    return service;
-  } finally {
-    failures.stop();
-  }
+  const given = aborts(signal);
+  const registration = await register(container, url, { ...(scope !== undefined && { scope }), type: module ? 'module' : 'classic', updateViaCache: 'none' });
+  const { href } = new URL(url, document.baseURI);
+  if (registration.active?.scriptURL !== href) await Promise.race([given, takeover(container, registration)]);
+  await Promise.race([given, control(container, registration)]);
+  const service: RegisteredService = {
+    registration,
+    fetch: (input, init) => ask(container, registration, input, init),
+    update: async () => {
+      await registration.update();
+      if (registration.installing ?? registration.waiting) await takeover(container, registration);
+    },
+  };
+  await readiness(service, signal);
+  return service;
 }
 
 async function register(container: ServiceWorkerContainer, url: string | URL, options: RegistrationOptions): Promise<ServiceWorkerRegistration> {
@@ -69,20 +86,6 @@ async function register(container: ServiceWorkerContainer, url: string | URL, op
   }
 }
 
-/** What a service worker says that could not be installed. */
-function listen(container: ServiceWorkerContainer): { first: Promise<never>; stop: () => void } {
-  let onMessage!: (event: MessageEvent) => void;
-  const first = new Promise<never>((_, reject) => {
-    onMessage = ({ data }) => {
-      if (data?.nearside === 'failed') reject(new NearsideError(data.kind as ErrorKind, `the service could not be installed: ${data.message}`));
-    };
-    container.addEventListener('message', onMessage);
-    container.startMessages();
-  });
-  first.catch(() => undefined);
-  return { first, stop: () => container.removeEventListener('message', onMessage) };
-}
-
 /** Rejects when the caller gives up. */
 function aborts(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
@@ -90,27 +93,40 @@ function aborts(signal: AbortSignal | undefined): Promise<never> {
   });
 }
 
-/** Resolves when a service worker is active: where one is already, at once, even while its successor is being installed. */
-function activation(registration: ServiceWorkerRegistration): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (registration.active) return resolve();
-    const worker = registration.installing ?? registration.waiting!;
-    worker.addEventListener('statechange', () => {
-      if (worker.state === 'activated' || worker.state === 'activating') resolve();
-      // What it says of the reason comes behind.
-      if (worker.state === 'redundant') setTimeout(() => reject(new NearsideError('network', 'the service worker could not be installed')), 100);
-    });
-  });
+/** Resolves when the service worker that is being installed has taken the place of any before. */
+async function takeover(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration): Promise<void> {
+  const worker = registration.installing ?? registration.waiting ?? registration.active!;
+  let reason: NearsideError | undefined;
+  const onMessage = ({ data }: MessageEvent) => {
+    if (data?.nearside === 'failed') reason = new NearsideError(data.kind as ErrorKind, `the service could not be installed: ${data.message}`);
+  };
+  container.addEventListener('message', onMessage);
+  container.startMessages();
+  try {
+    while (worker.state !== 'activated') {
+      // What it says of the reason may come behind.
+      if (worker.state === 'redundant') await pause(100);
+      if (worker.state === 'redundant') throw reason ?? new NearsideError('network', `the service worker ${worker.scriptURL} could not be installed`);
+      await new Promise((resolve) => worker.addEventListener('statechange', resolve, { once: true }));
+    }
+  } finally {
+    container.removeEventListener('message', onMessage);
+  }
 }
 
 /** Resolves when the service worker serves this page. */
 async function control(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration): Promise<void> {
+  const changed = changes(container);
   while (!container.controller) {
-    const changed = new Promise((resolve) => container.addEventListener('controllerchange', resolve, { once: true }));
     registration.active?.postMessage({ nearside: 'claim' });
     // The message is lost on one that is only just being activated.
     await Promise.race([changed, pause(100)]);
   }
+}
+
+/** Resolves when another service worker serves this page. */
+function changes(container: ServiceWorkerContainer): Promise<unknown> {
+  return new Promise((resolve) => container.addEventListener('controllerchange', resolve, { once: true }));
 }
 
 async function readiness(service: RegisteredService, signal: AbortSignal | undefined): Promise<void> {
@@ -125,15 +141,18 @@ async function readiness(service: RegisteredService, signal: AbortSignal | undef
   }
 }
 
-async function ask(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration, input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+async function ask(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration, input: RequestInfo | URL, { caller, ...init }: RequestInit & { caller?: Caller } = {}): Promise<Response> {
   const request = new Request(input, init);
+  if (caller) request.headers.set(CALLER, JSON.stringify(caller));
   const { origin, pathname } = new URL(request.url);
   if (origin !== location.origin || !/^\/v2(\/|$)/.test(pathname)) {
     throw new NearsideError('value', `${request.url} is not the service's: ask for an address of this origin below /v2`);
   }
   for (let attempt = 0; ; attempt++) {
     // Without one the browser would send it to the server.
-    await control(container, registration);
+    if (!container.controller) await control(container, registration);
+    // A new one takes over when the one before has nothing to do, and else minutes later.
+    if (registration.waiting) await Promise.race([changes(container), pause(PATIENCE)]);
     try {
       return await fetch(request.clone());
     } catch (cause) {

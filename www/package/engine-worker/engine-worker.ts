@@ -9,14 +9,21 @@ import type { Answer, Offer, OpenedModel, Request } from './messages.js';
 const models = new Map<string, Promise<Model>>();
 
 const lock = `nearside engine ${crypto.randomUUID()}`;
-void navigator.locks.request(lock, () => new Promise(() => undefined)); // until the worker ends
+/** Resolves when it holds the lock, which it does until it ends. */
+const held = new Promise<void>((resolve) => {
+  void navigator.locks.request(lock, () => {
+    resolve();
+    return new Promise(() => undefined);
+  });
+});
 
 // A page asks for a port to hand on, and sends one to answer it by.
-const onAsked = ({ ports }: MessageEvent) => ports[0] && offer(ports[0]);
+const onAsked = ({ ports }: MessageEvent) => ports[0] && void offer(ports[0]);
 if ('onconnect' in globalThis) addEventListener('connect', (event) => ((event as MessageEvent).ports[0]!.onmessage = onAsked));
 else addEventListener('message', onAsked);
 
-function offer(page: MessagePort): void {
+async function offer(page: MessagePort): Promise<void> {
+  await held; // whoever asks for the lock before would take the worker for gone
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = ({ data }: MessageEvent<Request>) => void answer(data, port1);
   page.postMessage({ nearside: 'engine', lock } satisfies Offer, [port2]);

@@ -11,6 +11,7 @@ const PATIENCE = 200;
 class Engine {
   readonly #waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
   #id = 0;
+  #ended = false;
 
   constructor(
     private readonly port: MessagePort,
@@ -23,12 +24,14 @@ class Engine {
     };
     // The worker holds the lock for as long as it lives.
     void navigator.locks.request(lock, () => {
+      this.#ended = true;
       onEnd();
       for (const { reject } of this.#waiting.values()) reject(new Gone());
     });
   }
 
   async ask(question: Question): Promise<Extract<Answer, { value: unknown }>> {
+    if (this.#ended) throw new Gone();
     const id = this.#id++;
     const answer = await new Promise<Answer>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

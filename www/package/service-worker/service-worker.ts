@@ -8,6 +8,7 @@
  *
  * answers `fetch('/v2/models/mnist/infer')` of the site's pages. It is one file, as service workers cannot import later.
  */
+import { readCaller } from '../client/caller.js';
 import { NearsideError, platform } from '../nearside.js';
 import { indexedDbStore } from '../service/indexed-db.js';
 import { type Service, type ServiceOptions, createService } from '../service/service.js';
@@ -42,7 +43,11 @@ export function serve({ offline = [], ...options }: ServiceWorkerOptions): Servi
     const { request, clientId } = event;
     const { origin, pathname } = new URL(request.url);
     if (origin !== scope.location.origin) return;
-    if (pathname === '/v2' || pathname.startsWith('/v2/')) event.respondWith(service.fetch(request, { client: clientId }));
+    if (pathname === '/v2' || pathname.startsWith('/v2/')) {
+      const answer = (async () => service.fetch(request, { client: clientId, ...readCaller(request.headers) }))();
+      event.respondWith(answer);
+      event.waitUntil(answer.then(() => service.flush()));
+    }
     else if (request.method === 'GET' && cached.isOffline(request.url)) event.respondWith(cached.fresh(request));
   });
   return service;

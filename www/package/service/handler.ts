@@ -1,6 +1,6 @@
 /** Answers requests: finds out what is asked and who asks, does it, and writes down how it went. */
 import { type Model, type ModelSource, NearsideError } from '../nearside.js';
-import { Access, type Caller, type Grant } from './access.js';
+import { Access, type Admission, type Caller } from './access.js';
 import { AuditLog } from './audit.js';
 import { createBackup, readBackup } from './backup.js';
 import { HttpError, errorResponse, readBody, respond, statusOf } from './http.js';
@@ -17,14 +17,11 @@ import { readUpload } from './upload.js';
 /** A request that is allowed. */
 interface Exchange extends Asked {
   request: Request;
-  grant: Grant;
+  admission: Admission;
   record: RequestRecord;
   /** When it came, by the clock of `performance`. */
   start: number;
 }
-
-/** Bytes of a request's body, unless the options say another number. */
-const MAX_BODY = 2 ** 26;
 
 /** Uploaded models are kept under this, by name and version. */
 const KEPT = 'model/';
@@ -39,28 +36,44 @@ interface Kept {
 const LOGGED: Action[] = ['infer', 'load', 'unload', 'audit', 'backup', 'restore'];
 
 export class Handler implements Service {
-  readonly audit: Promise<AuditLog> | undefined;
+  audit: Promise<AuditLog> | undefined;
   readonly access: Access;
   readonly #models: Models;
   readonly #store: Store;
   readonly #maxBody: number;
   readonly #onRequest: ServiceOptions['onRequest'];
+  readonly #auditOptions: Exclude<ServiceOptions['audit'], undefined>;
+  /** Whether answers wait for the log. */
+  #durable = false;
+  /** The last event is in the log, or could not be written. */
+  #logged: Promise<unknown> = Promise.resolve();
+  /** Why the log cannot be written. */
+  #logFault: NearsideError | undefined;
   /** Resolves when the models that were uploaded before are there. */
   readonly #complete: Promise<void>;
 
-  constructor({ models, policy, store = memoryStore(), audit = true, maxBody = MAX_BODY, onRequest, open }: ServiceOptions) {
+  constructor({ models, policy, store = memoryStore(), audit = true, maxBody, onRequest, open }: ServiceOptions) {
     this.#store = store;
-    this.#maxBody = maxBody;
     this.#onRequest = onRequest;
     this.access = new Access(policy, store);
+    this.#maxBody = maxBody ?? this.access.maxBody;
     this.#models = new Models(open ?? ((_, served) => openHere(served)));
     for (const [name, given] of Object.entries(models)) {
       for (const served of versionsOf(given)) this.#models.add(name, served);
     }
-    if (audit) this.audit = AuditLog.open(store, audit === true ? {} : audit);
-    this.audit?.catch(() => undefined); // every request is told
+    this.#auditOptions = audit;
+    this.#openAudit();
     this.#complete = this.#addKept();
     void this.ready();
+  }
+
+  #openAudit(): void {
+    const options = this.#auditOptions;
+    if (options === false) return;
+    const { durable = false, ...how } = options === true ? {} : options;
+    this.#durable = durable;
+    this.audit = AuditLog.open(this.#store, how);
+    this.audit.then(() => (this.#logFault = undefined), (thrown: unknown) => (this.#logFault = notLogged(thrown)));
   }
 
   async #addKept(): Promise<void> {
@@ -117,24 +130,37 @@ export class Handler implements Service {
     const asked = routeOf(request);
     const { action, model, version } = asked;
     Object.assign(record, { action, ...(model !== undefined && { model }), ...(version !== undefined && { version }) });
-    let grant: Grant | undefined;
+    let admission: Admission | undefined;
     try {
-      grant = await this.access.admit(request, caller, asked.scope, asked.model);
-      record.caller = grant.caller;
+      admission = await this.access.admit(request, caller, asked.scope, asked.model);
+      record.caller = admission.caller;
+      if (this.#logFault && LOGGED.includes(asked.action)) throw this.#logFault;
       await this.#complete;
-      const written = await this.#act({ ...asked, request, grant, record, start });
-      if (LOGGED.includes(asked.action)) await this.#log(record, caller, grant);
+      const written = await this.#act({ ...asked, request, admission, record, start });
+      if (LOGGED.includes(asked.action)) await this.#log(record, caller, admission);
       return respond(written);
     } catch (thrown) {
       const error = toError(thrown);
-      await this.#log({ ...record, outcome: error.kind, status: statusOf(error) }, caller, grant);
+      await this.#log({ ...record, outcome: error.kind, status: statusOf(error) }, caller, admission);
       throw error;
     }
   }
 
-  async #log(record: RequestRecord, caller: Caller, grant: Grant | undefined): Promise<void> {
-    const { action, model, version, samples, outcome, status } = record;
-    await (await this.audit)?.append({ caller: { ...caller, ...grant }, action, model, version, samples, outcome, status });
+  /** Writes an event into the log: before the answer if the log is durable, and else beside it. */
+  async #log({ action, model, version, samples, outcome, status }: RequestRecord, { origin, client }: Caller, admission?: Admission): Promise<void> {
+    if (!this.audit) return;
+    const caller = { origin: admission?.origin ?? origin, client, token: admission?.tokenId };
+    const appended = this.audit.then((log) => log.append({ caller, action, model, version, samples, outcome, status }));
+    this.#logged = appended.then(
+      () => (this.#logFault = undefined),
+      // What cannot be written down is not done: the next request is refused.
+      (thrown: unknown) => (this.#logFault = notLogged(thrown)),
+    );
+    if (this.#durable) await appended;
+  }
+
+  async flush(): Promise<void> {
+    await this.#logged;
   }
 
   async #act(exchange: Exchange): Promise<Written> {
@@ -166,6 +192,12 @@ export class Handler implements Service {
         return writeJson({});
       case 'audit':
         return writeJson(await (await this.#assertAudit()).export());
+      case 'archive':
+        await this.#assertAudit().catch(() => undefined);
+        await AuditLog.archive(this.#store);
+        this.#openAudit();
+        await this.audit;
+        return writeJson({});
       case 'backup':
         return { bytes: (await this.backup()) as Uint8Array<ArrayBuffer>, headers: { 'content-type': 'application/zip' } };
       case 'restore':
@@ -193,21 +225,21 @@ export class Handler implements Service {
     return writeJson(describeModel(versions, version, computer));
   }
 
-  async #index({ request, grant }: Exchange): Promise<Written> {
+  async #index({ request, admission }: Exchange): Promise<Written> {
     const body = await readBody(request, this.#maxBody);
     const onlyReady = body.length > 0 && parseObject(body)['ready'] === true;
-    const versions = this.#models.all().filter(({ model, state }) => isGranted(grant, model) && !(onlyReady && state !== 'ready'));
+    const versions = this.#models.all().filter(({ model, state }) => admission.permits('infer', model) && !(onlyReady && state !== 'ready'));
     const states = { ready: 'READY', loading: 'LOADING', unavailable: 'UNAVAILABLE', unloaded: 'UNAVAILABLE' };
     return writeJson(versions.map(({ model, version, state, reason }) => ({ name: model, version, state: states[state], reason })));
   }
 
   #statistics(exchange: Exchange): Written {
-    const versions = exchange.model === undefined ? this.#models.all().filter(({ model }) => isGranted(exchange.grant, model)) : this.#findAll(exchange);
+    const versions = exchange.model === undefined ? this.#models.all().filter(({ model }) => exchange.admission.permits('infer', model)) : this.#findAll(exchange);
     return writeJson({ model_stats: versions.map(({ model, version, statistics }) => toTriton(model, version, statistics.report())) });
   }
 
   async #infer(exchange: Exchange): Promise<Written> {
-    const { request, grant, record, start } = exchange;
+    const { request, admission, record, start } = exchange;
     const body = await this.#body(exchange);
     const version = this.#find(exchange);
     record.version = version.version;
@@ -218,7 +250,7 @@ export class Handler implements Service {
       record.samples = asked.samples;
       const timeout = asked.timeout === undefined ? undefined : asked.timeout - (performance.now() - start);
       const { inputs, samples } = asked;
-      const outputs = await scheduler.submit({ inputs, samples, caller: grant.caller, signal: request.signal, timeout });
+      const outputs = await scheduler.submit({ inputs, samples, caller: admission.caller, signal: request.signal, timeout });
       const tensors = new Map(computer.outputs.map((spec, i) => [spec.name, toTensor(outputs[i]!, spec)]));
       const written = writeInfer(version.model, version.version, asked, tensors);
       statistics.answered(body.length, written.bytes.length);
@@ -283,7 +315,8 @@ export class Handler implements Service {
     const models = await Promise.all(
       this.#models.all().map(async (version) => {
         const { computer } = await this.#open(version);
-        const { source: _, open: __, ...settings } = version.served;
+        const { maxBatchSize, maxDelay, maxQueue, watts, options: { device, dtype } = {} } = version.served;
+        const settings = defined({ maxBatchSize, maxDelay, maxQueue, watts, options: defined({ device, dtype }) });
         return { name: version.model, version: version.version, bytes: await computer.save(), settings };
       }),
     );
@@ -296,6 +329,11 @@ export class Handler implements Service {
   }
 }
 
+/** Without what is not set. */
+function defined<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
 function versionsOf(given: ServiceOptions['models'][string]): ServedModel[] {
   if (Array.isArray(given)) return given as ServedModel[];
   return isServed(given) ? [given] : [{ source: given as ModelSource | Model }];
@@ -303,10 +341,6 @@ function versionsOf(given: ServiceOptions['models'][string]): ServedModel[] {
 
 function isServed(given: ServiceOptions['models'][string]): given is ServedModel {
   return typeof given === 'object' && 'source' in given && !isModel(given);
-}
-
-function isGranted({ models }: Grant, name: string): boolean {
-  return models === undefined || models.includes(name);
 }
 
 /** What is given of a caller. Where a runtime gives something of its own, that may be all secrets of its environment. */
@@ -323,6 +357,11 @@ function isCounted({ kind }: NearsideError): boolean {
 function unavailable({ model, version, state, reason }: Version): HttpError {
   const why = state === 'loading' ? 'it is being loaded' : reason;
   return new HttpError(503, 'busy', `version ${version} of the model '${model}' is not ready: ${why}`, state === 'loading' ? { 'retry-after': '1' } : {});
+}
+
+function notLogged(thrown: unknown): NearsideError {
+  const { kind, message } = toError(thrown);
+  return new HttpError(503, kind, `the audit log cannot be written, and nothing is answered that is not logged: ${message}; POST /v2/audit puts it aside and begins a new one`);
 }
 
 function toError(thrown: unknown): NearsideError {

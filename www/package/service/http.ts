@@ -34,13 +34,18 @@ export class HttpError extends NearsideError {
 
 /** The status of what was thrown. */
 export function statusOf(error: NearsideError): number {
-  return error instanceof HttpError ? error.status : STATUS[error.kind];
+  if (error instanceof HttpError) return error.status;
+  if (error.context.token) return 401;
+  // Asked too often, rather than that the service has too much to do.
+  return error.context.retryAfter === undefined ? STATUS[error.kind] : 429;
 }
 
 /** The protocol's answer to what went wrong. `kind` and `context` are for programs. */
 export function errorResponse(error: NearsideError): Response {
   const { kind, message, context } = error;
-  const headers: Record<string, string> = error instanceof HttpError ? error.headers : {};
+  const headers: Record<string, string> = error instanceof HttpError ? { ...error.headers } : {};
+  if (context.token) headers['www-authenticate'] = context.token === 'missing' ? 'Bearer' : 'Bearer error="invalid_token"';
+  if (context.retryAfter !== undefined) headers['retry-after'] = String(context.retryAfter);
   if ('retryAfter' in error) headers['retry-after'] = String(error.retryAfter);
   return respond(writeJson({ error: message, kind, context }), statusOf(error), headers);
 }

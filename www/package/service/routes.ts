@@ -1,5 +1,5 @@
 /** What can be asked: each path and method, and what a caller must be allowed to do for it. */
-import type { Scope } from './access.js';
+import type { Scope } from './scopes.js';
 import { HttpError } from './http.js';
 
 /** What is asked for. */
@@ -16,6 +16,7 @@ export type Action =
   | 'load'
   | 'unload'
   | 'audit'
+  | 'archive'
   | 'backup'
   | 'restore';
 
@@ -43,6 +44,7 @@ const ENDPOINTS: Endpoint[] = [
   { path: 'repository/models/NAME/load', method: 'POST', action: 'load', scope: 'manage' },
   { path: 'repository/models/NAME/unload', method: 'POST', action: 'unload', scope: 'manage' },
   { path: 'audit', method: 'GET', action: 'audit', scope: 'manage' },
+  { path: 'audit', method: 'POST', action: 'archive', scope: 'manage' },
   { path: 'backup', method: 'GET', action: 'backup', scope: 'manage' },
   { path: 'backup', method: 'PUT', action: 'restore', scope: 'manage' },
 ];

@@ -9,18 +9,27 @@
  * ```
  */
 import { type Model, type ModelSource, assertKnown } from '../nearside.js';
-import type { Access, Caller, Policy } from './access.js';
+import type { Access, Caller } from './access.js';
 import type { AuditLog } from './audit.js';
 import { Handler } from './handler.js';
 import type { Open, ServedModel, State } from './models.js';
+import type { Policy } from './policy.js';
 import type { ModelStatistics } from './statistics.js';
 import type { Store } from './store.js';
 
-export type { Caller, Policy, Scope } from './access.js';
+export type { Access, Admission, Caller, Clock } from './access.js';
 export type { ServedModel, State } from './models.js';
+export type { Grant, Policy } from './policy.js';
+export type { Rate } from './rate.js';
 export type { Batching } from './scheduler.js';
+export type { Scope } from './scopes.js';
 export type { Energy, ModelStatistics, Outcome, Times } from './statistics.js';
+export { AuditLog } from './audit.js';
+export { verifyAudit, type AuditEntry, type AuditEvent, type AuditFault, type AuditFile, type AuditHead, type AuditProblem, type AuditReport } from './audit-file.js';
+export { createBackup, readBackup, type Backup, type BackupModel } from './backup.js';
+export { indexedDbStore } from './indexed-db.js';
 export { type Store, memoryStore } from './store.js';
+export { issueToken, type JsonKey, type TokenKey, type TokenOptions, type WebCryptoKey } from './tokens.js';
 
 /** What a service is made of. */
 export interface ServiceOptions {
@@ -30,14 +39,25 @@ export interface ServiceOptions {
   policy?: Policy;
   /** Where the log, uploaded models and used tokens are kept; in memory unless given. */
   store?: Store;
-  /** Whether to log who asked what; true unless given. */
-  audit?: boolean | { limit?: number };
+  /** Whether to log who asked what; true unless given. What cannot be logged is not answered. */
+  audit?: boolean | AuditOptions;
   /** Bytes that a request may have, decompressed; 64 MiB unless given. */
   maxBody?: number;
   /** Called behind every answer. */
   onRequest?: (request: RequestRecord) => void;
   /** @internal Where models compute. */
   open?: Open;
+}
+
+/** How the log is kept. */
+export interface AuditOptions {
+  /** Entries that are kept; 10,000 unless given. The oldest make room. */
+  limit?: number;
+  /**
+   * Whether an answer waits until it is in the log, which takes some milliseconds; false unless given: entries of the last
+   * moment are then missing where the process is killed.
+   */
+  durable?: boolean;
 }
 
 /** A request and how it was answered; nothing of its values. */
@@ -87,6 +107,8 @@ export interface Service {
   /** The log; none where it was not wanted. */
   readonly audit: Promise<AuditLog> | undefined;
   readonly access: Access;
+  /** Resolves when all that was answered is in the log. */
+  flush(): Promise<void>;
   /** All models, and the log, in one file. */
   backup(): Promise<Uint8Array>;
   /** Takes the models of a backup, in the place of those of the same name and version. The file is verified first. */
