@@ -15,18 +15,24 @@ const common = { define, bundle: true, minify: true, format: 'esm', target: 'es2
 const LATER = ['./formats.js', './gpu.js', './train.js', './pool.js'];
 const entry = (name, options) => build({ ...common, entryPoints: [`www/package/${name}.ts`], outfile: `pkg/${name}.js`, external: LATER, ...options });
 
-/** Leaves what the package's main file has to that file, so that there is one of each class. */
+/** Leaves what the package's main file has to that file, so that there is one of each class, and the service to its own. */
 const besides = (main) => ({
   name: 'shared',
-  setup: ({ onResolve }) =>
+  setup: ({ onResolve }) => {
     // Libraries have files of these names, too.
-    onResolve({ filter: /\/(errors|tensor|platform|nearside|node)\.js$/ }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path: main, external: true })),
+    const leave = (filter, path) => onResolve({ filter }, ({ importer }) => (importer.includes('node_modules') ? undefined : { path, external: true }));
+    leave(/\/(errors|tensor|platform|nearside|node|workerd)\.js$/, main);
+    leave(/\/service\/service\.js$/, main.replace(/[^/]+$/, 'service.js'));
+  },
 });
 const beside = (name, options) => entry(name, { plugins: [besides('./nearside.js')], ...options });
 
 await Promise.all([
   entry('nearside', {}),
   beside('node', { platform: 'node' }),
+  beside('node-service', { plugins: [besides('./node.js')] }),
+  beside('workerd', { external: ['*.wasm'] }),
+  beside('workerd-service', { plugins: [besides('./workerd.js')], external: ['cloudflare:workers'] }),
   entry('gpu', { inject: ['www/package/microtask.ts'] }),
   entry('formats', { external: [] }),
   entry('pool', {}),
@@ -49,16 +55,28 @@ chmodSync('pkg/cli/main.js', 0o755);
 
 // Declarations only: the checker's strictness applies here too.
 execFileSync('npx', ['--no-install', 'tsc', '-p', 'www/tsconfig.package.json'], { stdio: 'inherit' });
-// Of the declarations, those that an entry refers to, directly or not.
+
+const typed = (name, file) => ({ types: `./types/${name}.d.ts`, default: file });
+const exported = {
+  '.': { types: './types/nearside.d.ts', workerd: './workerd.js', node: './node.js', default: './nearside.js' },
+  './service': { types: './types/service/service.d.ts', workerd: './workerd-service.js', node: './node-service.js', default: './service.js' },
+  './client': typed('client/client', './client.js'),
+  './service-worker': typed('service-worker/service-worker', './service-worker.js'),
+  './worker': typed('engine-worker/engine-worker', './worker.js'),
+  './data': typed('data', './data.js'),
+  './seal': typed('seal/seal', './seal.js'),
+};
+// What these refer to is published, and nothing else.
 const published = new Set();
 const publish = (file) => {
   if (published.has(file)) return;
   published.add(file);
-  for (const [, name] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${name}.d.ts`));
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)\.js'/g)) publish(join(dirname(file), `${path}.d.ts`));
 };
-for (const name of ['nearside', 'data', 'client/client', 'seal/seal']) publish(`pkg/types/${name}.d.ts`);
-for (const file of readdirSync('pkg/types', { recursive: true })) {
-  if (file.endsWith('.d.ts') && !published.has(`pkg/types/${file}`)) rmSync(`pkg/types/${file}`);
+for (const { types } of Object.values(exported)) publish(join('pkg', types));
+for (const file of readdirSync('pkg/types', { recursive: true, withFileTypes: true })) {
+  const path = join(file.parentPath, file.name);
+  if (file.isFile() && !published.has(path)) rmSync(path);
 }
 
 writeFileSync(
@@ -72,16 +90,14 @@ writeFileSync(
       keywords,
       repository,
       type: 'module',
-      sideEffects: ['./node.js'],
+      // What sets the platform up.
+      sideEffects: ['./node.js', './node-service.js', './workerd.js', './workerd-service.js', './worker.js'],
       engines: { node: '>=20' },
       types: './types/nearside.d.ts',
       main: './nearside.js',
       bin: { nearside: './cli/main.js' },
       exports: {
-        '.': { types: './types/nearside.d.ts', node: './node.js', default: './nearside.js' },
-        './client': { types: './types/client/client.d.ts', default: './client.js' },
-        './data': { types: './types/data.d.ts', default: './data.js' },
-        './seal': { types: './types/seal/seal.d.ts', default: './seal.js' },
+        ...exported,
         './engine.wasm': './engine.wasm',
         './engine-relaxed.wasm': './engine-relaxed.wasm',
         './formats.wasm': './formats.wasm',
@@ -126,7 +142,7 @@ writeFileSync('target/site/data/digits-test.bin', first('t10k', 2_000));
 /** The fields of Cargo.toml's package that npm shares. */
 function crate() {
   const metadata = execFileSync('cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']);
-  return JSON.parse(metadata).packages[0];
+  return JSON.parse(metadata).packages.find(({ name }) => name === 'nearside');
 }
 
 /** The pixels and the labels of MNIST's `set`, 'train' or 't10k'. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
@@ -24,13 +24,18 @@ async function inNode(...args) {
   return JSON.parse(stdout);
 }
 
-/** Declarations of `nearside/client`, and those of the service that it refers to. */
-const CLIENT = [...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`), ...['access', 'policy', 'rate', 'scopes', 'store', 'tokens'].map((name) => `service/${name}`)];
+/** Declarations of the service, and of who asks it. */
+const SERVICE = [
+  ...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`),
+  ...['access', 'audit', 'audit-file', 'backup', 'indexed-db', 'models', 'policy', 'rate', 'scheduler', 'scopes', 'service', 'statistics', 'store', 'tokens'].map((name) => `service/${name}`),
+  'engine-worker/engine-worker',
+  'service-worker/service-worker',
+];
 
 test('the tarball holds what is needed and nothing else', () => {
-  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor', ...CLIENT];
+  const own = ['callbacks', 'data', 'device', 'errors', 'fit', 'input', 'layers', 'model', 'nearside', 'seal/header', 'seal/keys', 'seal/seal', 'source', 'tensor', ...SERVICE];
   const types = own.map((name) => `types/${name}.d.ts`);
-  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-trainer', 'node-worker', 'pool', 'seal', 'service', 'service-worker', 'train', 'worker'];
+  const scripts = ['browser-gpu-trainer', 'browser-trainer', 'browser-worker', 'cli/main', 'client', 'data', 'formats', 'gpu', 'nearside', 'node', 'node-service', 'node-trainer', 'node-worker', 'pool', 'seal', 'service', 'service-worker', 'train', 'worker', 'workerd', 'workerd-service'];
   const compiled = ['engine', 'engine-relaxed', 'formats', 'gpu', 'train', 'train-gpu', 'train-relaxed'];
   const modules = [...scripts.map((name) => `${name}.js`), ...compiled.map((name) => `${name}.wasm`)];
   assert.deepEqual(packed, ['LICENSE-APACHE', 'LICENSE-MIT', 'LICENSES-BUNDLED.txt', 'README.md', ...modules, 'package.json', ...types].sort());
@@ -176,9 +181,8 @@ test('the types hold nothing private, and document every export', () => {
     // Methods; fields are named for what they hold.
     for (const [, before, name] of text.matchAll(/(.*)\n {4}(?!constructor)(?:get )?(\w+)[(<]/g)) assert.match(before, /\*\/$/, `${file}: ${name} has no comment`);
   };
-  reach('nearside.d.ts');
-  reach('data.d.ts');
-  reach('client/client.d.ts');
-  reach('seal/seal.d.ts');
-  assert.deepEqual([...reached].sort(), readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.ts')).sort());
+  const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const { types } of Object.values(exports)) if (types) reach(relative('types', types));
+  const there = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.d.ts'));
+  assert.deepEqual([...reached].sort(), there.sort());
 });

@@ -13,7 +13,7 @@ export type { Cpu, Engine } from '../generated/engine.js';
 type Formats = typeof import('./formats.js');
 type GpuPart = typeof import('./gpu.js');
 type TrainingPart = typeof import('./train.js');
-type Initialise = (options: { module_or_path: Response | Uint8Array<ArrayBuffer> }) => Promise<unknown>;
+type Initialise = (options: { module_or_path: Module['source'] }) => Promise<unknown>;
 
 let started: Promise<void> | undefined;
 let imported: Promise<Formats> | undefined;
@@ -40,8 +40,8 @@ function hasRelaxed(): boolean {
 
 /** The engine's build for this browser. */
 function readEngine(): Promise<Module> {
-  if (hasRelaxed()) return readModule('engine-relaxed.wasm', new URL('./engine-relaxed.wasm', import.meta.url));
-  return readModule('engine.wasm', new URL('./engine.wasm', import.meta.url));
+  if (hasRelaxed()) return readModule('engine-relaxed.wasm', () => new URL('./engine-relaxed.wasm', import.meta.url));
+  return readModule('engine.wasm', () => new URL('./engine.wasm', import.meta.url));
 }
 
 /** Opens a session. `release` frees the container, which is not needed once it is read: packing its weights takes as much. */
@@ -111,7 +111,7 @@ export async function openInWorkers(model: ThreadedModel): Promise<void> {
 
 /** What the GPU's part of the package uses of this one. */
 const host: Host = {
-  instantiate: async (start) => instantiate(start, await readModule('gpu.wasm', new URL('./gpu.wasm', import.meta.url))),
+  instantiate: async (start) => instantiate(start, await readModule('gpu.wasm', () => new URL('./gpu.wasm', import.meta.url))),
   error: (kind, message) => new NearsideError(kind, message),
   toError: (thrown) => (isPlainError(thrown) ? toError(thrown) : (thrown as NearsideError)),
 };
@@ -151,17 +151,18 @@ const trainingModules: Partial<Record<'cpu' | 'gpu', Promise<WebAssembly.Module>
 async function readTrainingModule(device: 'cpu' | 'gpu'): Promise<WebAssembly.Module> {
   const { source, url, hint } = await trainingFile(device);
   try {
+    if (source instanceof WebAssembly.Module) return source;
     return await (source instanceof Response ? WebAssembly.compileStreaming(source) : WebAssembly.compile(source));
   } catch (cause) {
     delete trainingModules[device]; // so that the next training tries again
-    throw new NearsideError('network', `${url} is not a WebAssembly module (${String(cause)}); ${hint}`, { url: url.href }, { cause });
+    throw new NearsideError('network', `${url} is not a WebAssembly module (${String(cause)}); ${hint}`, { url }, { cause });
   }
 }
 
 function trainingFile(device: 'cpu' | 'gpu'): ReturnType<typeof readModule> {
-  if (device === 'gpu') return readModule('train-gpu.wasm', new URL('./train-gpu.wasm', import.meta.url));
-  if (hasRelaxed()) return readModule('train-relaxed.wasm', new URL('./train-relaxed.wasm', import.meta.url));
-  return readModule('train.wasm', new URL('./train.wasm', import.meta.url));
+  if (device === 'gpu') return readModule('train-gpu.wasm', () => new URL('./train-gpu.wasm', import.meta.url));
+  if (hasRelaxed()) return readModule('train-relaxed.wasm', () => new URL('./train-relaxed.wasm', import.meta.url));
+  return readModule('train.wasm', () => new URL('./train.wasm', import.meta.url));
 }
 
 /** Calls the training's part of the package, which is fetched by the first call. */
@@ -173,7 +174,7 @@ export async function withTraining<T>(act: (part: TrainingPart, host: TrainingHo
 
 async function importFormats(): Promise<Formats> {
   // Both files travel at the same time.
-  const [formats, module] = await Promise.all([importPart(() => import('./formats.js'), 'formats.js'), readModule('formats.wasm', new URL('./formats.wasm', import.meta.url))]);
+  const [formats, module] = await Promise.all([importPart(() => import('./formats.js'), 'formats.js'), readModule('formats.wasm', () => new URL('./formats.wasm', import.meta.url))]);
   await instantiate(formats.default, module);
   return formats;
 }
@@ -210,24 +211,29 @@ function toError({ kind, message, context, cause }: PlainError): NearsideError {
   return new NearsideError(kind, message, context, cause === undefined ? {} : { cause });
 }
 
-/** A WebAssembly module of this package, not compiled yet. */
+/** A WebAssembly module of this package, as the platform has it. */
 interface Module {
-  source: Response | Uint8Array<ArrayBuffer>;
-  url: URL;
+  source: Response | Uint8Array<ArrayBuffer> | WebAssembly.Module;
+  url: string;
   /** What to do when it is not to be had. */
   hint: string;
 }
 
-async function readModule(name: string, url: URL): Promise<Module> {
+/** `locate` is called only where a module is read: there are platforms whose code has no address. */
+async function readModule(name: string, locate: () => URL): Promise<Module> {
   const hint = `${name} must lie beside the package's JavaScript`;
+  const compiled = platform.modules?.[name];
+  if (compiled) return { source: compiled, url: name, hint };
+  const address = locate();
+  const url = address.href;
   let source: Module['source'];
   try {
-    source = await platform.readModule(url);
+    source = await platform.readModule(address);
   } catch (cause) {
-    throw new NearsideError('network', `${url} could not be fetched; ${hint}`, { url: url.href }, { cause });
+    throw new NearsideError('network', `${url} could not be fetched; ${hint}`, { url }, { cause });
   }
   if (source instanceof Response && !source.ok) {
-    throw new NearsideError('network', `${url} answered ${source.status}; ${hint}`, { url: url.href });
+    throw new NearsideError('network', `${url} answered ${source.status}; ${hint}`, { url });
   }
   return { source, url, hint };
 }
@@ -237,6 +243,6 @@ async function instantiate(initialise: Initialise, { source, url, hint }: Module
     await initialise({ module_or_path: source });
   } catch (cause) {
     const message = `${url} is not the WebAssembly module of this version (${String(cause)}); ${hint}`;
-    throw new NearsideError('network', message, { url: url.href }, { cause });
+    throw new NearsideError('network', message, { url }, { cause });
   }
 }

@@ -8,11 +8,13 @@ export interface Port<Request, Reply> {
   terminate(): void;
 }
 
-/** What differs between a browser and Node; the entry point for Node fills it in. */
+/** What differs between a browser, Node and an edge runtime; the entry points for the latter fill it in. */
 export interface Platform {
   /** The bytes of a local file; null if the source is none. */
   readFile?: (source: string | URL) => Promise<Uint8Array | null>;
-  /** A WebAssembly module of this package. */
+  /** The WebAssembly modules of this package by name, where they come compiled. */
+  modules?: { [name: string]: WebAssembly.Module };
+  /** A WebAssembly module of this package, where they do not. */
   readModule: (url: URL) => Promise<Response | Uint8Array<ArrayBuffer>>;
   /** A worker of the pool. */
   startWorker: () => Port<Request, Reply>;

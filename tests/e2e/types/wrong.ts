@@ -1,5 +1,6 @@
 // Uses that must not compile: without an error on the next line, each directive is one itself.
 import { load, NearsideError, Tensor, type Model } from 'nearside';
+import { createService } from 'nearside/service';
 
 // @ts-expect-error a source is needed
 void load();
@@ -55,3 +56,12 @@ new NearsideError('oops', 'message');
 export { Engine } from 'nearside';
 // @ts-expect-error nor reached by its file
 export { guard } from 'nearside/types/engine.js';
+
+// @ts-expect-error a service is of models
+createService({});
+// @ts-expect-error there is no such option
+createService({ models: {}, maxbody: 5 });
+// @ts-expect-error a version is a string
+createService({ models: { a: { source: 'a.h5', version: 1 } } });
+// @ts-expect-error a service answers requests
+void createService({ models: {} }).fetch('/v2');

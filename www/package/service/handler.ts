@@ -114,7 +114,9 @@ export class Handler implements Service {
     await this.#models.dispose();
   }
 
-  async fetch(request: Request, caller: Caller = {}): Promise<Response> {
+  /** A field, for runtimes call it as a function. */
+  readonly fetch = async (request: Request, given?: object): Promise<Response> => {
+    const caller = callerOf(given);
     const preflight = this.access.preflight(request, caller);
     if (preflight) return preflight;
     const start = performance.now();
@@ -130,7 +132,7 @@ export class Handler implements Service {
     record.duration = performance.now() - start;
     this.#tell(record);
     return response;
-  }
+  };
 
   /** Calls the listener. Who asked is answered even if it throws. */
   #tell(record: RequestRecord): void {
@@ -368,6 +370,12 @@ function isServed(given: unknown): given is ServedModel {
 
 /** How requests end that have no answer, by the error's kind; all others failed. */
 const OUTCOMES: Partial<Record<ErrorKind, 'rejected' | 'cancelled' | 'expired'>> = { busy: 'rejected', aborted: 'cancelled', timeout: 'expired' };
+/** What is given of a caller. Where a runtime gives something of its own, that may be all secrets of its environment. */
+function callerOf(given: object | undefined): Caller {
+  const { origin, client } = (given ?? {}) as Record<string, unknown>;
+  return { ...(typeof origin === 'string' && { origin }), ...(typeof client === 'string' && { client }) };
+}
+
 
 function unavailable({ model, version, state, reason }: Version): HttpError {
   const why = state === 'loading' ? 'it is being loaded' : reason;

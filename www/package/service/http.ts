@@ -72,11 +72,14 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
   if (!ENCODINGS.has(encoding.toLowerCase())) {
     throw new HttpError(415, 'unsupported', `the content-encoding '${excerpt(encoding)}' is not read here; use gzip or deflate`);
   }
-  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge(most);
   if (request.bodyUsed) throw new NearsideError('value', 'the body was read before');
   try {
     const body = await bodyOf(request);
     if (!body) return new Uint8Array();
+    if (Number(request.headers.get('content-length') ?? 0) > most) {
+      await discard(body.getReader(), most);
+      throw tooLarge(most);
+    }
     const format = ENCODINGS.get(encoding.toLowerCase());
     return await readAll(format ? body.pipeThrough(new DecompressionStream(format) as ReadableWritablePair<Uint8Array, Uint8Array>) : body, most);
   } catch (cause) {
@@ -102,7 +105,7 @@ async function readAll(stream: ReadableStream<Uint8Array>, most: number): Promis
     if (!ArrayBuffer.isView(value)) throw new TypeError('a stream of something else than bytes');
     length += value.length;
     if (length > most) {
-      void reader.cancel().catch(() => undefined);
+      await discard(reader, most);
       throw tooLarge(most);
     }
     parts.push(value);
@@ -112,4 +115,15 @@ async function readAll(stream: ReadableStream<Uint8Array>, most: number): Promis
 
 function tooLarge(most: number): HttpError {
   return new HttpError(413, 'memory', `the body is larger than the ${most} bytes that are allowed`);
+}
+
+/** Reads what is refused, up to `most` bytes: who finds the connection closed while sending may not see the answer. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, most: number): Promise<void> {
+  const none = { done: true, value: undefined } as const;
+  for (let left = most; left >= 0; ) {
+    const { done, value } = await reader.read().catch(() => none);
+    if (done) return;
+    left -= value.length;
+  }
+  void reader.cancel().catch(() => undefined);
 }

@@ -17,7 +17,7 @@ export interface ServedModel extends Batching {
   watts?: number;
 }
 
-/** What computes: a model here, or one in a worker. */
+/** @internal What computes: a model here, or one in a worker. */
 export interface Computer {
   format: string;
   inputs: TensorSpec[];
@@ -31,10 +31,10 @@ export interface Computer {
   dispose(): void;
 }
 
-/** Opens a model where it is to compute. */
+/** @internal Opens a model where it is to compute. */
 export type Open = (name: string, served: ServedModel) => Promise<Computer>;
 
-/** Opens a model in this process. */
+/** @internal Opens a model in this process. */
 export async function openHere({ source, options, open }: ServedModel): Promise<Computer> {
   // A model that was given is its owner's to dispose of.
   if (isModel(source)) return { ...computer(source), dispose: () => undefined };
@@ -45,7 +45,7 @@ export async function openHere({ source, options, open }: ServedModel): Promise<
   return computer(await load(await open(file.bytes), rest));
 }
 
-/** A model is known by what it does: the package may be there twice, in two bundles. */
+/** @internal A model is known by what it does: the package may be there twice, in two bundles. */
 export function isModel(source: unknown): source is Model {
   return typeof source === 'object' && source !== null && 'predict' in source && typeof source.predict === 'function';
 }
@@ -65,7 +65,7 @@ function computer(model: Model): Computer {
   };
 }
 
-/** The model's outputs, flat and in its order, of inputs that are so. */
+/** @internal The model's outputs, flat and in its order, of inputs that are so. */
 export async function predictFlat(model: Model, arrays: Float32Array[]): Promise<Float32Array[]> {
   const inputs = Object.fromEntries(model.inputs.map(({ name }, i) => [name, arrays[i]!]));
   const answer = await model.predict<Tensor | Record<string, Tensor>>(inputs);
@@ -75,13 +75,13 @@ export async function predictFlat(model: Model, arrays: Float32Array[]): Promise
 /** What a version is doing. One that is `'unloaded'` stays so until it is told to load, one that is `'unavailable'` failed to. */
 export type State = 'loading' | 'ready' | 'unavailable' | 'unloaded';
 
-/** A model that is open. */
+/** @internal A model that is open. */
 export interface Opened {
   computer: Computer;
   scheduler: Scheduler;
 }
 
-/** A version of a model. */
+/** @internal A version of a model. */
 export class Version {
   readonly statistics: Statistics;
   state: State = 'loading';
@@ -166,13 +166,13 @@ export function batchingOf({ maxBatchSize, maxDelay, maxQueue }: ServedModel, co
   };
 }
 
-/** Flat values in an output's shape. */
+/** @internal Flat values in an output's shape. */
 export function toTensor(data: Float32Array, { shape, dtype, classes }: TensorSpec): Tensor {
   const width = shape.reduce<number>((product, axis) => product * (axis ?? 1), 1);
   return new Tensor(data, shape.map((axis) => axis ?? data.length / width), dtype === 'string' ? classes : undefined);
 }
 
-/** All models of a service, by name and version. */
+/** @internal All models of a service, by name and version. */
 export class Models {
   /** The versions of each model, the newest first. */
   readonly #models = new Map<string, Version[]>();

@@ -19,12 +19,13 @@ export interface Batching {
   maxQueue?: number;
 }
 
+/** @internal */
 export const DEFAULT_BATCHING: Required<Batching> = { maxBatchSize: 64, maxDelay: 0, maxQueue: 1024 };
 
-/** Computes the outputs of a batch. */
+/** @internal Computes the outputs of a batch. */
 export type Compute = (inputs: Float32Array[], samples: number) => Promise<Float32Array[]>;
 
-/** What a caller asks. */
+/** @internal What a caller asks. */
 export interface Job {
   inputs: Float32Array[];
   samples: number;
@@ -46,6 +47,7 @@ interface Waiting extends Job {
 /** The longest that timers wait: 25 days. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
+/** @internal */
 export class Scheduler {
   /** What waits, by caller; the caller whose turn it is first. */
   readonly #queues = new Map<string, Waiting[]>();
@@ -212,7 +214,7 @@ export class Scheduler {
   }
 }
 
-/** What is refused now, and may be asked again. */
+/** @internal What is refused now, and may be asked again. */
 export class Busy extends NearsideError {
   /** Seconds until it may be asked again. */
   readonly retryAfter: number;

@@ -89,15 +89,20 @@ export interface ServedVersion {
   statistics: ModelStatistics;
 }
 
+/** Models that are served. */
 export interface Service {
-  /** Answers a request. It never rejects: what goes wrong is an answer, too. */
-  fetch(request: Request, caller?: Caller): Promise<Response>;
+  /**
+   * Answers a request. It never rejects: what goes wrong is an answer, too. Runtimes take it as it is, as in
+   * `Deno.serve(service.fetch)`; of what they give beside the request nothing is taken but what a `Caller` has.
+   */
+  readonly fetch: (request: Request, caller?: Caller | object) => Promise<Response>;
   /** Adds a version, or takes it in another's place, which answers until the new one is ready. */
   add(name: string, model: ServedModel): Promise<void>;
   /** Takes away a version, or all of a model, once what waits for it is answered. */
   remove(name: string, version?: string): Promise<void>;
   /** Resolves when every model is open, or has failed to. */
   ready(): Promise<void>;
+  /** All versions of all models, and how each does. */
   models(): ServedVersion[];
   /** The log; none where it was not wanted. */
   readonly audit: Promise<AuditLog> | undefined;
@@ -108,6 +113,7 @@ export interface Service {
   backup(): Promise<Uint8Array>;
   /** Takes the models of a backup, in the place of those of the same name and version. The file is verified first. */
   restore(backup: Uint8Array): Promise<void>;
+  /** Gives all memory back, once what waits is answered. */
   dispose(): Promise<void>;
 }
 

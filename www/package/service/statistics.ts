@@ -82,6 +82,7 @@ class Histogram {
   }
 }
 
+/** @internal */
 export class Statistics {
   readonly #latency = new Histogram();
   readonly #queue = new Histogram();
@@ -149,7 +150,7 @@ export class Statistics {
   }
 }
 
-/** The same as Triton's statistics extension has it, whose times are in nanoseconds. What it has no word for is under `nearside`. */
+/** @internal The same as Triton's statistics extension has it, whose times are in nanoseconds. What it has no word for is under `nearside`. */
 export function toTriton(name: string, version: string, report: ModelStatistics): object {
   const { requests, latency, queue, compute } = report;
   const duration = (count: number, milliseconds: number) => ({ count, ns: Math.round(milliseconds * 1e6) });

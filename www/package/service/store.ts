@@ -14,16 +14,21 @@ export interface Store {
 export function memoryStore(): Store {
   const records = new Map<string, unknown>();
   return {
-    get: async <T>(key: string) => structuredClone(records.get(key)) as T | undefined,
+    get: async <T>(key: string) => copy(records.get(key)) as T | undefined,
     set: async (changes) => {
-      for (const [key, value] of structuredClone(changes)) {
+      for (const [key, value] of changes.map(([key, value]) => [key, copy(value)] as const)) {
         if (value === undefined) records.delete(key);
         else records.set(key, value);
       }
     },
     list: async <T>(prefix: string) => {
       const found = [...records].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1));
-      return structuredClone(found) as [string, T][];
+      return found.map(([key, value]) => [key, copy(value) as T]);
     },
   };
+}
+
+/** Whoever has a copy may change it. A key cannot be changed, and workerd clones none; where it is insecure there are none. */
+function copy(value: unknown): unknown {
+  return typeof CryptoKey === 'function' && value instanceof CryptoKey ? value : structuredClone(value);
 }
