@@ -1,6 +1,7 @@
 /** What the service says of itself and its models. */
 import type { TensorSpec } from '../nearside.js';
 import type { Computer, Version } from './models.js';
+import { DEFAULT_BATCHING } from './scheduler.js';
 
 declare const NEARSIDE_VERSION: string;
 
@@ -21,8 +22,12 @@ export function describeModel(versions: Version[], { model }: Version, computer:
   };
 }
 
-/** Model configuration, as Triton has it: with `max_batch_size`, dimensions are those of a sample. */
+/**
+ * Model configuration, as Triton has it: with `max_batch_size`, dimensions are those of a sample. What it has no word for is
+ * under `nearside`.
+ */
 export function describeConfig({ model, served }: Version, computer: Computer): object {
+  const { maxBatchSize, maxDelay, maxQueue } = { ...DEFAULT_BATCHING, ...served };
   const batched = computer.inputs[0]?.shape[0] === null;
   const port = (spec: TensorSpec) => ({
     name: spec.name,
@@ -34,9 +39,10 @@ export function describeConfig({ model, served }: Version, computer: Computer): 
     platform: platformOf(computer),
     backend: 'nearside',
     // A request of more samples is computed as well, by itself.
-    max_batch_size: batched ? served.maxBatchSize ?? 64 : 0,
+    max_batch_size: batched ? maxBatchSize : 0,
     input: computer.inputs.map(port),
     output: computer.outputs.map(port),
+    nearside: { device: computer.device(), parameters: computer.parameterCount, maxBatchSize: batched ? maxBatchSize : 1, maxDelay, maxQueue },
   };
 }
 
