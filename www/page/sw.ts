@@ -31,5 +31,5 @@ new PerformanceObserver((list) => {
   fetched.splice(0, fetched.length - 1000);
   tell({ fetched });
 }).observe({ type: 'resource', buffered: true });
-// A page that was not listening yet asks.
-channel.onmessage = () => tell({ fetched });
+// A page that was not listening yet asks. Another service worker may be on the channel, too: one that this one replaces.
+channel.onmessage = ({ data }: MessageEvent<Told>) => data.asks && tell({ fetched });

@@ -1,10 +1,12 @@
-/** What the site's service worker tells its pages. */
+/** What the site's service worker and its pages tell each other. */
 import type { RequestRecord } from '../nearside/service-worker.js';
 
 /** Name of the BroadcastChannel. */
 export const CHANNEL = 'nearside site';
 
 export interface Told {
+  /** A page wants to know what was fetched. */
+  asks?: true;
   /** A request that was answered. */
   record?: RequestRecord;
   /** What the worker fetched since it was started, as far as it is known. */

@@ -89,7 +89,7 @@ class ServicePanel {
     find('service-state').textContent = 'Running';
     this.#enter('running');
     this.#privacy.cached();
-    this.#channel.postMessage('what did you fetch?');
+    this.#channel.postMessage({ asks: true } satisfies Told);
     await this.#look();
   }
 
