@@ -36,6 +36,7 @@ let ownName = '';
 let samples: Samples | null = null;
 /** Whether the engine was started afresh since the last prediction that went well. */
 let recovered = false;
+
 function drawingChanged(): void {
   find('placeholder').hidden = !pad.empty;
   gallery?.shows(pad.shown);

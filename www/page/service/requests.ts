@@ -2,11 +2,12 @@ import type { RequestRecord } from '../nearside/service.js';
 import { find, make } from '../dom.js';
 import { count, duration, plural } from '../format.js';
 
-/** The requests that were answered, the newest first. */
+/** What is listed at most: the rest is in the log. */
 const MOST = 50;
 
 const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
+/** The requests that were answered, the newest first. */
 export class RequestList {
   readonly #rows = find('live-requests');
   readonly #pause = find<HTMLButtonElement>('live-pause');
