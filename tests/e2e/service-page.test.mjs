@@ -278,6 +278,7 @@ inBrowser('the page that serves', { webgpu: false, folders: ['target/site'] }, (
   test('fits every width', async (t) => {
     const { page } = await start(t, context);
     await busy(page);
+    await page.click('#panel-service summary');
     for (const width of [320, 360, 600, 768, 1024, 1280, 1920]) {
       await page.setViewportSize({ width, height: 800 });
       await page.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth, undefined, { timeout: 5000 }).catch(() => assert.fail(`at ${width} pixels the page is too wide`));
@@ -372,6 +373,5 @@ async function busy(page) {
   await page.locator('#audit-result[data-sound]').waitFor();
   await page.click('#service-send');
   await page.locator('#service-answer', { hasText: /%, in / }).waitFor();
-  await page.click('#panel-service summary');
   await figure(page, 'Answered', '101');
 }
