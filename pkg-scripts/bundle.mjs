@@ -127,8 +127,15 @@ await build({
   outbase: 'www/page',
   splitting: true,
   chunkNames: '[name]',
-  external: ['./nearside/*', '../nearside/*'],
+  external: ['./nearside/*', '../nearside/*', './service/service.js'],
 });
+// So is the tab of the service, which has the little that it shares with the page once more.
+const nearside = (folder) => ({
+  name: 'nearside',
+  setup: ({ onResolve }) => onResolve({ filter: /\/nearside\/[\w-]+\.js$/ }, ({ path }) => ({ path: path.replace(/^.*(?=nearside\/)/, folder), external: true })),
+});
+const alone = (name, plugins = []) => build({ ...common, entryPoints: [`www/page/${name}`], outdir: 'target/site', outbase: 'www/page', plugins });
+await Promise.all([alone('service/service.ts', [nearside('../')]), alone('service.css'), alone('sw.ts', [nearside('./')])]);
 writeFileSync('target/site/train/LICENSES.txt', licencesOf(['uplot', 'papaparse']));
 for (const file of ['index.html', 'page.css', 'icon.svg']) copyFileSync(`www/page/${file}`, `target/site/${file}`);
 cpSync('pkg', 'target/site/nearside', { recursive: true });

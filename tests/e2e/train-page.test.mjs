@@ -16,16 +16,18 @@ inBrowser('the page that trains', { webgpu: false, folders: ['target/site'] }, (
     await page.locator('#panel-train[data-state=idle]:visible').waitFor();
     assert.ok(await page.isHidden('#panel-predict'));
     assert.equal(new URL(page.url()).hash, '#train');
+    await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight'); // around the end
     await page.locator('#tab-predict[aria-selected=true]:focus').waitFor();
     assert.ok(await page.isVisible('#canvas'));
     assert.equal(new URL(page.url()).hash, '');
     await page.keyboard.press('End');
+    await page.keyboard.press('ArrowLeft');
     await page.locator('#tab-train[aria-selected=true]:focus').waitFor();
     await page.reload();
     await page.locator('#panel-train[data-state=idle]:visible').waitFor();
     const tabs = await page.$$eval('[role=tab]', (tabs) => tabs.map(({ ariaSelected, tabIndex }) => [ariaSelected, tabIndex]));
-    assert.deepEqual(tabs, [['false', -1], ['true', 0]]);
+    assert.deepEqual(tabs, [['false', -1], ['true', 0], ['false', -1]]);
   });
 
   test('is used by keyboard alone', async (t) => {

@@ -13,6 +13,8 @@ const TITLES: Record<string, string> = {
   memory: 'There is not enough memory for this',
   aborted: 'Stopped',
   denied: 'This was not allowed',
+  busy: 'Too much is waiting',
+  timeout: 'It took too long',
   disposed: 'That model has already been put away',
   internal: 'nearside itself failed',
 };

@@ -32,10 +32,10 @@ const row = new RowForm(
 let gallery: Gallery | null = null;
 let digits: Model | null = null;
 let own: Model | null = null;
+let ownName = '';
+let samples: Samples | null = null;
 /** Whether the engine was started afresh since the last prediction that went well. */
 let recovered = false;
-/** Whether the tab that trains is open, or being fetched. */
-let training = false;
 
 function drawingChanged(): void {
   find('placeholder').hidden = !pad.empty;
@@ -62,8 +62,9 @@ async function start(): Promise<void> {
   find('back').addEventListener('click', backToDigits);
   try {
     // Together, so that nothing is left to fetch once the page says it is ready.
-    const [model, samples] = await Promise.all([loadDigits(), fetchSamples()]);
+    const [model, images] = await Promise.all([loadDigits(), fetchSamples()]);
     digits = model;
+    samples = images;
     if (!own) useDigits(model);
     if (samples) showSamples(samples);
     root.dataset.state = 'ready';
@@ -168,6 +169,7 @@ function useDigits(model: Model): void {
 function useOwn(model: Model, file: string): void {
   own?.dispose();
   own = model;
+  ownName = file;
   find('own').hidden = false;
   showSummary(model, file);
   measure.follow(model);
@@ -195,23 +197,35 @@ function backToDigits(): void {
   before?.dispose();
 }
 
-/** The tab that trains is fetched when it is opened. */
-async function openTraining(): Promise<void> {
-  if (training) return;
-  training = true;
-  try {
+/** Tabs that are fetched when they are opened. */
+const LATER: Record<string, () => Promise<void>> = {
+  async train() {
     const part = await import('./train/train.js');
     part.openTraining((model, name) => {
       tabs.open('predict');
       useOwn(model, name);
       find(readsDigits(model) ? 'canvas' : 'row-input').focus();
     });
+  },
+  async service() {
+    const part = await import('./service/service.js');
+    part.openService({ settled: started, samples: () => samples, own: () => own && { model: own, name: ownName } });
+  },
+};
+const opened = new Set<string>();
+
+async function openLater(name: string): Promise<void> {
+  const open = LATER[name];
+  if (!open || opened.has(name)) return;
+  opened.add(name);
+  try {
+    await open();
   } catch (error) {
-    training = false; // so that opening the tab again tries again
-    showError(find('train-errors'), error, 'The tab that trains could not be fetched');
+    opened.delete(name); // so that opening the tab again tries again
+    showError(find(`${name}-errors`), error, 'This tab could not be fetched');
   }
 }
 
 root.dataset.state = 'loading';
-const tabs = new Tabs((name) => name === 'train' && void openTraining());
-void start();
+const started = start();
+const tabs = new Tabs((name) => void openLater(name));

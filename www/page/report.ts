@@ -2,7 +2,7 @@ import { find, make } from './dom.js';
 import { bytes, plural } from './format.js';
 
 /** What was fetched, by what it is for. */
-const KINDS = ['page', 'engine', 'GPU', 'formats', 'training', 'model', 'test images', 'training images'] as const;
+const KINDS = ['page', 'engine', 'GPU', 'formats', 'training', 'service', 'model', 'test images', 'training images'] as const;
 type FetchKind = (typeof KINDS)[number];
 
 interface Fetched {
@@ -31,6 +31,7 @@ export class FetchReport {
 
   #add(entries: PerformanceEntryList): void {
     for (const entry of entries as PerformanceResourceTiming[]) {
+      if (isServed(entry)) continue;
       this.#fetched.push({
         name: new URL(entry.name).pathname.split('/').pop() || 'index.html',
         kind: kindOf(entry),
@@ -72,18 +73,24 @@ export class FetchReport {
   }
 }
 
+/** Whether a service worker of this page has answered it, on this device. */
+function isServed({ name, workerStart }: PerformanceResourceTiming): boolean {
+  return workerStart > 0 && new URL(name).pathname.startsWith('/v2/');
+}
+
 /** Files of the package that are fetched when they are needed. */
-const PARTS: Record<string, FetchKind> = { formats: 'formats', gpu: 'GPU', train: 'training', 'browser-trainer': 'training' };
+const PARTS: Record<string, FetchKind> = { formats: 'formats', gpu: 'GPU', train: 'training', 'browser-trainer': 'training', service: 'service', client: 'service' };
 
 function kindOf(entry: PerformanceEntry): FetchKind {
   const { pathname } = new URL(entry.name);
   if (entry.entryType === 'navigation') return 'page';
   if (pathname.includes('/models/')) return 'model';
   if (pathname.includes('/nearside/')) {
-    const part = /\/(formats|gpu|train|browser-trainer)[\w-]*\.\w+$/.exec(pathname)?.[1] ?? '';
+    const part = /\/(formats|gpu|train|browser-trainer|service|client)[\w-]*\.\w+$/.exec(pathname)?.[1] ?? '';
     return PARTS[part] ?? 'engine';
   }
   if (pathname.includes('/train/')) return 'training';
+  if (pathname.includes('/service/')) return 'service';
   if (pathname.includes('/data/')) return 'training images';
   return pathname.endsWith('/samples.bin') ? 'test images' : 'page';
 }

@@ -58,7 +58,7 @@ export async function registerService(url: string | URL, options: RegisterOption
   const { scope, module = true, worker = true, persist = false, signal } = options;
   throwIfAborted(signal);
   const container = globalThis.navigator?.serviceWorker as ServiceWorkerContainer | undefined;
-  if (!container) throw new NearsideError('unsupported', 'there are no service workers here: browsers have them for pages served over https or from localhost');
+  if (!container) throw new NearsideError('unsupported', 'there are no service workers here: browsers have them for pages served over https or from localhost, and some have none in private windows');
   if (persist) await navigator.storage?.persist?.();
   if (worker) offerWorker(container);
   const given = aborts(signal);
@@ -114,10 +114,12 @@ async function takeover(container: ServiceWorkerContainer, registration: Service
   }
 }
 
-/** Resolves when the service worker serves this page. */
+/** Resolves when the service worker serves this page. @throws `network` if it is there no more. */
 async function control(container: ServiceWorkerContainer, registration: ServiceWorkerRegistration): Promise<void> {
   const changed = changes(container);
   while (!container.controller) {
+    const worker = registration.active ?? registration.waiting ?? registration.installing;
+    if (!worker || worker.state === 'redundant') throw new NearsideError('network', 'the service worker was removed: register it again');
     registration.active?.postMessage({ nearside: 'claim' });
     // The message is lost on one that is only just being activated.
     await Promise.race([changed, pause(100)]);

@@ -21,9 +21,13 @@ export function describeModel(versions: Version[], { model }: Version, computer:
   };
 }
 
-/** Model configuration, as Triton has it: with `max_batch_size`, dimensions are those of a sample. */
+/**
+ * Model configuration, as Triton has it: with `max_batch_size`, dimensions are those of a sample. What it has no word for is
+ * under `nearside`.
+ */
 export function describeConfig({ model, served }: Version, computer: Computer): object {
   const batched = isBatched(computer);
+  const batching = batchingOf(served, computer);
   const port = (spec: TensorSpec) => ({
     name: spec.name,
     data_type: spec.dtype === 'string' ? 'TYPE_STRING' : 'TYPE_FP32',
@@ -34,9 +38,10 @@ export function describeConfig({ model, served }: Version, computer: Computer): 
     platform: platformOf(computer),
     backend: 'nearside',
     // A request of more samples is computed as well, by itself.
-    max_batch_size: batched ? batchingOf(served, computer).maxBatchSize : 0,
+    max_batch_size: batched ? batching.maxBatchSize : 0,
     input: computer.inputs.map(port),
     output: computer.outputs.map(port),
+    nearside: { device: computer.device(), parameters: computer.parameterCount, ...batching },
   };
 }
 

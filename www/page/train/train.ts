@@ -1,5 +1,6 @@
 import { load, type Model } from '../nearside/nearside.js';
 import { find } from '../dom.js';
+import { download } from '../download.js';
 import { clearError, message, showError } from '../errors.js';
 import { bytes, percent, plural, sentence } from '../format.js';
 import { Evaluation } from './evaluation.js';
@@ -179,12 +180,7 @@ class TrainPanel {
 
   async #download(): Promise<void> {
     const file = await this.#run!.model.save('h5');
-    const url = URL.createObjectURL(new Blob([file as Uint8Array<ArrayBuffer>], { type: 'application/x-hdf5' }));
-    const link = document.createElement('a');
-    link.href = url;
-    link.download = 'model.h5';
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000); // once the browser has surely begun to read it
+    download(file as Uint8Array<ArrayBuffer>, 'model.h5', 'application/x-hdf5');
   }
 
   /** A copy, so that either can be put away without the other. */

@@ -1,0 +1,18 @@
+/** Takes a service out of the browser. */
+import { NearsideError } from '../nearside.js';
+
+/**
+ * Unregisters a service worker that serves models, and deletes what it kept: models, files for offline use, the log and
+ * tokens. Pages that it serves already are answered by it until they are left or loaded anew.
+ */
+export async function removeService(registration: ServiceWorkerRegistration): Promise<void> {
+  await registration.unregister();
+  // The names are those of service-worker.ts and cached.ts.
+  const name = `nearside ${registration.scope}`;
+  await caches.delete(name);
+  await new Promise<void>((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name);
+    request.onsuccess = () => resolve();
+    request.onerror = () => reject(new NearsideError('internal', `the database '${name}' could not be deleted: ${request.error?.message}`));
+  });
+}
