@@ -26,7 +26,7 @@ async function inNode(...args) {
 
 /** Declarations of the service, and of who asks it. */
 const SERVICE = [
-  ...['client', 'connect', 'expose', 'frame', 'register'].map((name) => `client/${name}`),
+  ...['client', 'connect', 'expose', 'frame', 'register', 'remove'].map((name) => `client/${name}`),
   ...['access', 'audit', 'audit-file', 'backup', 'indexed-db', 'models', 'policy', 'rate', 'scheduler', 'scopes', 'service', 'statistics', 'store', 'tokens'].map((name) => `service/${name}`),
   'engine-worker/engine-worker',
   'service-worker/service-worker',

@@ -153,11 +153,12 @@ export class Version {
   }
 }
 
+/** @internal Whether a request has as many samples as it likes. */
 export function isBatched({ inputs }: Computer): boolean {
   return inputs[0]?.shape[0] === null;
 }
 
-/** How requests are gathered. A model whose file fixes its batch computes one at a time. */
+/** @internal How requests are gathered. A model whose file fixes its batch computes one at a time. */
 export function batchingOf({ maxBatchSize, maxDelay, maxQueue }: ServedModel, computer: Computer): Required<Batching> {
   return {
     maxBatchSize: isBatched(computer) ? maxBatchSize ?? DEFAULT_BATCHING.maxBatchSize : 1,
