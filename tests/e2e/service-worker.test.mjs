@@ -180,6 +180,8 @@ describe('a service worker', { timeout: 600_000 }, () => {
       const updated = service.update().then(() => (done = true));
       for (let last = false; !last; ) {
         last = done;
+        // A debugger keeps the browser from stopping the one before while it is asked.
+        if (service.registration.waiting) await updated;
         const response = await service.fetch('/v2/models/mnist');
         if (response.ok) versions.push(...(await response.json()).versions);
         else failed++;
