@@ -107,7 +107,12 @@ export async function run(args: string[]): Promise<void> {
   for (const { name, state, reason } of service.models()) {
     if (state !== 'ready') await naming(positionals.find((argument) => split(argument).name === name)!, () => Promise.reject(new NearsideError('format', reason)));
   }
-  const listener = getRequestListener((request, { incoming }) => service.fetch(request, callerOf(incoming.socket)), { overrideGlobalObjects: false });
+  const answer = async (request: Request, caller: Caller) => {
+    const response = await service.fetch(request, caller);
+    void discard(request);
+    return response;
+  };
+  const listener = getRequestListener((request, { incoming }) => answer(request, callerOf(incoming.socket)), { overrideGlobalObjects: false });
   const server = createServer((request, response) => void listener(request, response));
   await listen(server, port, host);
   const address = server.address() as AddressInfo;
@@ -139,6 +144,11 @@ function split(argument: string): { name: string; version: string; source: strin
   const [, name, version = '1', source] = /^([\w.:-]+)(?:@([\w.:-]+))?=(.+)$/.exec(argument) ?? [];
   if (name !== undefined) return { name, version, source: source! };
   return { name: basename(argument).replace(/(\.[a-z]\w*)+$/i, ''), version, source: argument };
+}
+
+/** Reads what a refusal left of a request: what comes next over the connection would wait behind it, and be lost. */
+async function discard({ body }: Request): Promise<void> {
+  if (body && !body.locked) await body.pipeTo(new WritableStream()).catch(() => undefined);
 }
 
 async function listen(server: Server, port: number, host: string): Promise<void> {

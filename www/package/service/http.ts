@@ -80,8 +80,9 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
       await discard(body.getReader(), most);
       throw tooLarge(most);
     }
+    const bytes = await readAll(body, most);
     const format = ENCODINGS.get(encoding.toLowerCase());
-    return await readAll(format ? body.pipeThrough(new DecompressionStream(format) as ReadableWritablePair<Uint8Array, Uint8Array>) : body, most);
+    return format ? await decompress(bytes, format, most) : bytes;
   } catch (cause) {
     if (cause instanceof NearsideError) throw cause;
     if (request.signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
@@ -92,6 +93,11 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
 /** Firefox has no `Request.body`. */
 async function bodyOf(request: Request): Promise<ReadableStream<Uint8Array> | null> {
   return request.body === undefined ? new Response(await request.arrayBuffer()).body : request.body;
+}
+
+/** Behind the reading, not along with it: a request that is not read to its end costs its connection, in Node. */
+function decompress(bytes: Uint8Array, format: CompressionFormat, most: number): Promise<Uint8Array> {
+  return readAll(new Response(bytes as Uint8Array<ArrayBuffer>).body!.pipeThrough(new DecompressionStream(format)), most);
 }
 
 /** What a stream holds. A declared length is never believed, and a small file may be large once decompressed. */

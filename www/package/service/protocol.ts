@@ -80,7 +80,7 @@ function textOf(message: Json, field: string): string {
 }
 
 function parametersOf(message: Json, where: string): Map<string, unknown> {
-  const parameters = message['parameters'] ?? {};
+  const { parameters = {} } = message;
   if (isObject(parameters)) return new Map(Object.entries(parameters));
   throw new NearsideError('value', `the 'parameters' of the ${where} are no object`);
 }
