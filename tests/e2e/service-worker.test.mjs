@@ -5,7 +5,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launchWithProfile } from '../../pkg-scripts/browser.mjs';
+import { launchUnwatched, launchWithProfile } from '../../pkg-scripts/browser.mjs';
 import { serve } from '../../pkg-scripts/serve.mjs';
 import { dense, sequential } from '../../pkg/node.js';
 import { verifyAudit } from '../../pkg/service.js';
@@ -126,6 +126,7 @@ describe('a service worker', { timeout: 600_000 }, () => {
     let stops = 0;
     while (!(await page.evaluate(() => globalThis.finished))) {
       await stopWorkers();
+      await page.waitForTimeout(30); // so that some requests are answered between two
       stops++;
     }
     const { wrong, asked: requests } = await answers;
@@ -169,40 +170,33 @@ describe('a service worker', { timeout: 600_000 }, () => {
   test('answers with the version before until the new one is ready', async () => {
     const small = sequential([dense(10, { activation: 'softmax', inputShape: [784] })], { seed: 1 });
     writeFileSync(join(folder, 'new.h5'), await small.save('h5'));
-    page = await openPage();
-    await start('/sw.js');
-    const before = await version(page);
-    script('sw.js', { models: { mnist: { source: '/new.h5', version: '2' } }, offline: OFFLINE });
-    const { versions, failed } = await page.evaluate(async () => {
-      const versions = [];
-      let failed = 0;
-      let done = false;
-      const updated = service.update().then(() => (done = true));
-      for (let last = false; !last; ) {
-        last = done;
-        // A debugger keeps the browser from stopping the one before while it is asked.
-        if (service.registration.waiting) await updated;
-        const response = await service.fetch('/v2/models/mnist');
-        if (response.ok) versions.push(...(await response.json()).versions);
-        else failed++;
-      }
-      await updated;
-      return { versions, failed };
-    });
-    assert.equal(before, '1');
-    assert.equal(failed, 0);
-    assert.equal(versions[0], '1');
-    assert.equal(versions.at(-1), '2');
-    assert.deepEqual(versions, [...versions].sort());
-    // What only the version before used is gone from the cache.
-    const kept = await page.evaluate(async () => (await (await caches.open((await caches.keys())[0])).keys()).map(({ url }) => url).filter((url) => url.includes('nearside-model')));
-    assert.equal(kept.length, 1);
-    assert.match(kept[0], /mnist\/2/);
+    const versions = { old: { source: '/model.h5' }, new: { source: '/new.h5', version: '2' } };
+    const publish = (which) => script('updated.js', { models: { mnist: versions[which] } });
+    publish('old');
+    // Without a debugger, which would keep the browser from stopping the one before.
+    const unwatched = await launchUnwatched();
+    const site = await serve([folder, 'pkg', 'tests/e2e'], 0, {}, ({ url }) => url === '/publish' && publish('new'));
+    try {
+      await unwatched.titleOf(`${site.url}service/update.html?visit=1`);
+      const { seen, failed, kept, error } = await unwatched.titleOf(`${site.url}service/update.html?visit=2`);
+      assert.equal(error, undefined);
+      assert.equal(failed, 0);
+      assert.equal(seen[0], '1');
+      assert.equal(seen.at(-1), '2');
+      assert.deepEqual(seen, [...seen].sort());
+      // What only the version before used is gone from the cache.
+      assert.equal(kept.length, 1);
+      assert.match(kept[0], /mnist\/2/);
+    } finally {
+      await unwatched.close();
+      await site.stop();
+    }
   });
 
   const version = (tab) => tab.evaluate(async () => (await (await fetch('/v2/models/mnist')).json()).versions[0]);
 
   test('a file that is not the one expected is refused before it is parsed, and the service before it goes on', async () => {
+    page = await openPage();
     const digest = createHash('sha384').update(readFileSync(`tests/fixtures/${MNIST}`)).digest('base64');
     for (const [name, integrity, refusal] of [
       ['right.js', `sha384-${digest}`, null],
@@ -305,7 +299,7 @@ describe('a service worker', { timeout: 600_000 }, () => {
     writeFileSync(join(folder, 'embedding.html'), '<!doctype html><title>A page of another site</title>');
     const others = await serve([folder, 'pkg'], 0);
     try {
-      const listed = `http://127.0.0.1:${new URL(others.url).port}`;
+      const listed = new URL(others.url).origin;
       script('embedded-sw.js', { models: { mnist: '/model.h5' }, policy: { grants: { [listed]: ['infer'] } } });
       const embedding = await context.newPage();
       await embedding.goto(`${listed}/embedding.html`);

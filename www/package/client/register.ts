@@ -82,6 +82,10 @@ async function register(container: ServiceWorkerContainer, url: string | URL, op
   try {
     return await container.register(url, options);
   } catch (cause) {
+    // In a page of another site, for one, whose storage the user has blocked.
+    if (/denied permission/i.test((cause as Error).message)) {
+      throw new NearsideError('denied', 'the browser allows no service worker here: let the page itself serve, by createService', { url: String(url) }, { cause });
+    }
     throw new NearsideError('network', `the service worker ${url} could not be registered: ${(cause as Error).message}`, { url: String(url) }, { cause });
   }
 }
@@ -135,7 +139,8 @@ async function readiness(service: RegisteredService, signal: AbortSignal | undef
   for (;;) {
     throwIfAborted(signal);
     const response = await service.fetch('/v2/health/ready', { ...(signal && { signal }) });
-    if (response.ok) return;
+    // Where the page itself is granted nothing, as one that serves others alone, an answer is all there is to see.
+    if (response.ok || response.status === 401 || response.status === 403) return;
     const { error, kind } = (await response.json()) as { error: string; kind: ErrorKind };
     // What is being loaded says when to ask again.
     if (!response.headers.has('retry-after')) throw new NearsideError(kind, error);
