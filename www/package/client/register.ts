@@ -42,8 +42,8 @@ export interface RegisteredService {
 /** How often a request is asked again. */
 const RETRIES = 8;
 
-/** How many milliseconds a request waits for a new service worker to take over: in Chromium it does that between two requests. */
-const PATIENCE = 50;
+/** How many milliseconds a request waits for a new service worker to take over: in Chromium it does that a second after it has nothing to answer. */
+const PATIENCE = 5000;
 
 /**
  * Registers a site's service worker, and waits until it serves this page and all models are ready. One that was registered
