@@ -13,6 +13,8 @@ const DOWNLOADS = [
   { name: 'GPU', files: ['gpu.wasm', 'gpu.js'], budget: 65_000 },
   { name: 'training', files: ['train.wasm', 'train.js', 'browser-trainer.js'], budget: 102_000 },
   { name: 'training on a GPU', files: ['train-gpu.wasm', 'train.js', 'browser-gpu-trainer.js'], budget: 165_000 },
+  { name: 'service worker', files: ['service-worker.js'], budget: 52_000 },
+  { name: 'client of a service', files: ['client.js'], budget: 5_000 },
   { name: 'formats', files: ['formats.wasm', 'formats.js'], budget: 315_000 },
 ];
 

@@ -200,7 +200,7 @@ describe('a service worker', { timeout: 600_000 }, () => {
     const digest = createHash('sha384').update(readFileSync(`tests/fixtures/${MNIST}`)).digest('base64');
     for (const [name, integrity, refusal] of [
       ['right.js', `sha384-${digest}`, null],
-      ['wrong.js', `sha384-${digest.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}`, /network: .*not the one expected/],
+      ['wrong.js', `sha384-${digest.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}`, /integrity: .*not the one expected/],
     ]) {
       script(name, { models: { mnist: { source: '/model.h5', version: '3', options: { integrity } } } });
       const error = await page.evaluate((name) => globalThis.start(`/${name}`).then(() => null, ({ name, kind, message }) => `${name} ${kind}: ${message}`), name);

@@ -104,8 +104,8 @@ export async function run(args: string[]): Promise<void> {
     ...(options.store !== undefined && { store: fileStore(options.store) }),
   });
   await service.ready();
-  for (const { name, state, reason } of service.models()) {
-    if (state !== 'ready') await naming(positionals.find((argument) => split(argument).name === name)!, () => Promise.reject(new NearsideError('format', reason)));
+  for (const { name, state, fault } of service.models()) {
+    if (state !== 'ready') await naming(positionals.find((argument) => split(argument).name === name)!, () => Promise.reject(fault));
   }
   const answer = async (request: Request, caller: Caller) => {
     const response = await service.fetch(request, caller);

@@ -58,7 +58,7 @@ async function install(service: Service, cached: Cached): Promise<void> {
   try {
     await Promise.all([cached.fetchOffline(), service.ready()]);
     const failed = service.models().find(({ state }) => state === 'unavailable');
-    if (failed) throw new NearsideError('network', `the model '${failed.name}' could not be opened: ${failed.reason}`);
+    if (failed) throw new NearsideError(failed.fault?.kind ?? 'network', `the model '${failed.name}' could not be opened: ${failed.reason}`);
   } catch (error) {
     const { kind = 'network', message } = error as NearsideError;
     // The page that registers it is told no reason otherwise.

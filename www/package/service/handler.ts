@@ -95,7 +95,14 @@ export class Handler implements Service {
   }
 
   models(): ServedVersion[] {
-    return this.#models.all().map(({ model, version, state, reason, statistics }) => ({ name: model, version, state, reason, statistics: statistics.report() }));
+    return this.#models.all().map(({ model, version, state, reason, fault, statistics }) => ({
+      name: model,
+      version,
+      state,
+      reason,
+      ...(fault && { fault }),
+      statistics: statistics.report(),
+    }));
   }
 
   async add(name: string, served: ServedModel): Promise<void> {

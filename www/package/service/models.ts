@@ -87,6 +87,8 @@ export class Version {
   state: State = 'loading';
   /** Why it is not ready. */
   reason = '';
+  /** What failed, where it could not be opened. */
+  fault: NearsideError | undefined;
   #opening: Promise<Opened> | undefined;
   /** What is done with it now. */
   #uses = new Set<Promise<unknown>>();
@@ -107,15 +109,17 @@ export class Version {
     this.#opening = opening;
     this.state = 'loading';
     this.reason = '';
-    const settle = (state: State, reason = '') => {
+    this.fault = undefined;
+    const settle = (state: State, fault?: NearsideError) => {
       if (this.#opening !== opening) return; // it was unloaded meanwhile
       if (state === 'unavailable') this.#opening = undefined;
       this.state = state;
-      this.reason = reason;
+      this.fault = fault;
+      this.reason = fault?.message ?? '';
     };
     opening.then(
       () => settle('ready'),
-      (error: unknown) => settle('unavailable', error instanceof Error ? error.message : String(error)),
+      (error: unknown) => settle('unavailable', error instanceof NearsideError ? error : new NearsideError('internal', String(error), {}, { cause: error })),
     );
     return opening;
   }

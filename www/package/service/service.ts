@@ -8,7 +8,7 @@
  * const answer = await service.fetch(new Request('http://localhost/v2/models/mnist/infer', { method: 'POST', body }));
  * ```
  */
-import { type Model, type ModelSource, assertKnown } from '../nearside.js';
+import { type Model, type ModelSource, type NearsideError, assertKnown } from '../nearside.js';
 import type { Access, Caller } from './access.js';
 import type { AuditLog } from './audit.js';
 import { Handler } from './handler.js';
@@ -86,6 +86,8 @@ export interface ServedVersion {
   state: State;
   /** Why it is not ready. */
   reason: string;
+  /** What failed, where it could not be opened. */
+  fault?: NearsideError;
   statistics: ModelStatistics;
 }
 
