@@ -119,7 +119,7 @@ export class Version {
     };
     opening.then(
       () => settle('ready'),
-      (error: unknown) => settle('unavailable', error instanceof NearsideError ? error : new NearsideError('internal', String(error), {}, { cause: error })),
+      (error: unknown) => settle('unavailable', error instanceof NearsideError ? error : new NearsideError('internal', error instanceof Error ? error.message : String(error), {}, { cause: error })),
     );
     return opening;
   }
