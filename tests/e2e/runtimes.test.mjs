@@ -46,8 +46,9 @@ test('in Bun', (t) => askServer(t, 'Bun', [resolve('node_modules/.bin/bun'), '--
 
 /** Starts a server, which says where it listens, and asks it. */
 async function askServer(t, runtime, [command, ...args]) {
-  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  t.after(() => child.kill('SIGKILL'));
+  // A group: npm's command for a runtime may be a script that starts it.
+  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  t.after(() => process.kill(-child.pid, 'SIGKILL'));
   let said = '';
   const ended = once(child, 'exit').then(([code]) => Promise.reject(new Error(`it ended with ${code}:\n${said}`)));
   ended.catch(() => undefined);
