@@ -1,7 +1,7 @@
 /** Workers that pages have offered to compute in, and models that are there. */
 import type { Answer, Offer, OpenedModel, Question } from '../engine-worker/messages.js';
 import { type Cost, type DeviceReport, type LoadOptions, NearsideError } from '../nearside.js';
-import type { Computer } from '../service/models.js';
+import { type Computer, growing } from '../service/models.js';
 import { scope } from './scope.js';
 
 /** How long pages are waited for that may have a worker to offer. */
@@ -148,9 +148,7 @@ class Placed implements Computer {
   }
 
   cost(samples: number): Cost {
-    const [one, two] = this.#opened.costs;
-    const grow = (part: keyof Cost) => one[part] + (samples - 1) * (two[part] - one[part]);
-    return { flop: grow('flop'), bytes: grow('bytes') };
+    return growing(...this.#opened.costs)(samples);
   }
 
   dispose(): void {

@@ -4,6 +4,7 @@ import { NearsideError } from '../errors.js';
 import { type AuditFile, verifyAudit } from './audit-file.js';
 import { isHex, sha256 } from './digest.js';
 import { canonicalJson } from './json.js';
+import { isName } from './names.js';
 
 /** A version of a model: its file, and how it is served. */
 export interface BackupModel {
@@ -153,12 +154,12 @@ function byName(a: Contents['models'][number], b: Contents['models'][number]): n
 
 function isModel(model: unknown): boolean {
   const { name, version, settings } = Object(model);
-  return isName(name) && isName(version) && typeof settings === 'object' && settings !== null && !Array.isArray(settings);
+  return isPlainName(name) && isPlainName(version) && typeof settings === 'object' && settings !== null && !Array.isArray(settings);
 }
 
-/** What a service calls a model or a version. `__proto__` would be more than a name where models are an object's properties. */
-function isName(name: unknown): name is string {
-  return typeof name === 'string' && /^[\w.:@-]{1,128}$/.test(name) && !/^(\.+|__proto__)$/.test(name);
+/** `__proto__` would be more than a name where models are an object's properties. */
+function isPlainName(name: unknown): boolean {
+  return isName(name) && name !== '__proto__';
 }
 
 async function assertSound(audit: AuditFile): Promise<void> {

@@ -1,5 +1,6 @@
 /** The models of a service: their versions, and when each is opened. */
 import { type Cost, type DeviceReport, type FetchOptions, type LoadOptions, type Model, type ModelSource, NearsideError, Tensor, type TensorSpec, assertKnown, load, readSource } from '../nearside.js';
+import { isName } from './names.js';
 import { type Batching, DEFAULT_BATCHING, Scheduler } from './scheduler.js';
 import { Statistics } from './statistics.js';
 
@@ -58,11 +59,20 @@ function computer(model: Model): Computer {
     outputs,
     parameterCount: model.parameterCount,
     device: () => model.device,
-    cost: (samples) => model.cost(samples),
+    cost: growing(model.cost(1), model.cost(2)),
     predict: (arrays) => predictFlat(model, arrays),
     save: () => model.save('safetensors'),
     dispose: () => model.dispose(),
   };
+}
+
+/**
+ * @internal What a batch costs, from what one sample does and two: it grows evenly. The engine is not asked for each batch,
+ * for it takes as long to say as a small model does to compute.
+ */
+export function growing(one: Cost, two: Cost): (samples: number) => Cost {
+  const grow = (part: keyof Cost, samples: number) => one[part] + (samples - 1) * (two[part] - one[part]);
+  return (samples) => ({ flop: grow('flop', samples), bytes: grow('bytes', samples) });
 }
 
 /** @internal The model's outputs, flat and in its order, of inputs that are so. */
@@ -263,7 +273,3 @@ const SERVED = ['source', 'version', 'options', 'open', 'watts', 'maxBatchSize',
 
 /** Numbers in names count as such. */
 const byNumber = new Intl.Collator('en', { numeric: true });
-
-function isName(text: unknown): boolean {
-  return typeof text === 'string' && /^[\w.:@-]{1,128}$/.test(text) && !/^\.+$/.test(text);
-}
