@@ -1,20 +1,15 @@
 // What the tests of attacks share: each is a test, and a line of a table.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { bundleSource } from './from-source.mjs';
 
-/** Sources of the service as one module, `sources.mjs` in a folder of its own, for Node and for browsers. */
+/** Sources of the service as one module, `source.mjs` in a folder of its own, for Node and for browsers. */
 export async function bundleSources(...names) {
-  const folder = mkdtempSync(join(tmpdir(), 'nearside-'));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  const outfile = join(folder, 'sources.mjs');
-  const parts = names.map((name) => `export * from './www/package/service/${name}.ts';`);
-  await build({ stdin: { contents: parts.join('\n'), resolveDir: '.' }, bundle: true, format: 'esm', outfile });
-  return { folder, module: pathToFileURL(outfile).href };
+  const { folder, remove } = await bundleSource(names.map((name) => `service/${name}`));
+  after(remove);
+  return { folder, module: pathToFileURL(join(folder, 'source.mjs')).href };
 }
 
 /**

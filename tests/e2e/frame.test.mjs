@@ -254,7 +254,7 @@ const TRICKS = [
 const PAGES = {
   service: ({ LISTED, secret }, delay = 0) => `<!doctype html><script type="module">
     import { exposeService, NearsideError } from '/client.js';
-    import { Access, memoryStore } from '/sources.mjs';
+    import { Access, memoryStore } from '/source.mjs';
     globalThis.waiting = globalThis.aborted = 0;
     const access = new Access({ grants: { '${LISTED}': [] }, tokens: { keys: new Uint8Array(${JSON.stringify(secret)}) } }, memoryStore());
     // The sources have a class of errors of their own.

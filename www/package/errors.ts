@@ -81,5 +81,10 @@ export function assertKnown(options: object, known: string[]): void {
 
 /** @internal Throws `aborted` if the signal is. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason });
+  if (signal?.aborted) throw aborted(signal.reason);
+}
+
+/** @internal */
+export function aborted(cause: unknown): NearsideError {
+  return new NearsideError('aborted', 'aborted by the caller', {}, { cause });
 }

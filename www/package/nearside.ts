@@ -16,7 +16,7 @@ import { type FetchOptions, type ModelSource, type SourceFile, isOwnFormat, read
 export type { Cost, DeviceCost, DeviceReport, StepProfile, WrongAnswer } from './device.js';
 export { NearsideError, type ErrorContext, type ErrorKind } from './errors.js';
 /** @internal What the package's other entry points share with this one. */
-export { assertKnown, throwIfAborted } from './errors.js';
+export { aborted, assertKnown, throwIfAborted } from './errors.js';
 /** @internal */
 export { platform } from './platform.js';
 /** @internal */

@@ -1,5 +1,6 @@
 import { find, make } from './dom.js';
 import { bytes, plural } from './format.js';
+import { isServed } from './served.js';
 
 /** What was fetched, by what it is for. */
 const KINDS = ['page', 'engine', 'GPU', 'formats', 'training', 'service', 'model', 'test images', 'training images'] as const;
@@ -71,11 +72,6 @@ export class FetchReport {
     const names = [...new Set(since.map((entry) => entry.name))];
     find('requests-names').textContent = names.length > 0 ? `(${names.join(', ')})` : '';
   }
-}
-
-/** Whether a service worker of this page has answered it, on this device. */
-function isServed({ name, workerStart }: PerformanceResourceTiming): boolean {
-  return workerStart > 0 && new URL(name).pathname.startsWith('/v2/');
 }
 
 /** Files of the package that are fetched when they are needed. */

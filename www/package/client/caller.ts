@@ -1,5 +1,10 @@
-/** For whom a page asks its service worker. */
+/** What a page and its service worker agree on: which addresses are the service's, and for whom a page asks. */
 import type { Caller } from '../service/access.js';
+
+/** Whether the service answers there: `/v2`, and all below it. */
+export function isOfService(pathname: string): boolean {
+  return /^\/v2(\/|$)/.test(pathname);
+}
 
 /** The header. Only pages of the service's own origin reach its service worker, and so only they can set it there. */
 export const CALLER = 'nearside-caller';

@@ -1,4 +1,4 @@
-import { NearsideError, assertKnown, throwIfAborted } from '../errors.js';
+import { NearsideError, aborted, assertKnown, throwIfAborted } from '../errors.js';
 import { readOrigin } from '../service/origins.js';
 import { CONNECT, isClose, isMessage, leave, readHeaders, readPath, type AbortMessage, type ReplyMessage, type RequestMessage } from './messages.js';
 
@@ -153,10 +153,6 @@ function toResponse(message: ReplyMessage): Response {
   const { status, headers, body } = message;
   // Some statuses allow no body, not even an empty one.
   return new Response(body.byteLength ? body : null, { status, headers });
-}
-
-function aborted(cause: unknown): NearsideError {
-  return new NearsideError('aborted', 'aborted by the caller', {}, { cause });
 }
 
 function disconnected(): NearsideError {

@@ -1,7 +1,7 @@
 /** The page's side of a service that runs in its service worker. */
-import { type ErrorKind, NearsideError, assertKnown, throwIfAborted } from '../nearside.js';
+import { type ErrorKind, NearsideError, aborted, assertKnown, throwIfAborted } from '../nearside.js';
 import type { Caller } from '../service/access.js';
-import { CALLER } from './caller.js';
+import { CALLER, isOfService } from './caller.js';
 import { offerWorker } from './offer.js';
 
 /** How a service worker is registered. */
@@ -93,7 +93,7 @@ async function register(container: ServiceWorkerContainer, url: string | URL, op
 /** Rejects when the caller gives up. */
 function aborts(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
-    signal?.addEventListener('abort', () => reject(new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason })), { once: true });
+    signal?.addEventListener('abort', () => reject(aborted(signal.reason)), { once: true });
   });
 }
 
@@ -152,7 +152,7 @@ async function ask(container: ServiceWorkerContainer, registration: ServiceWorke
   const request = new Request(input, init);
   if (caller) request.headers.set(CALLER, JSON.stringify(caller));
   const { origin, pathname } = new URL(request.url);
-  if (origin !== location.origin || !/^\/v2(\/|$)/.test(pathname)) {
+  if (origin !== location.origin || !isOfService(pathname)) {
     throw new NearsideError('value', `${request.url} is not the service's: ask for an address of this origin below /v2`);
   }
   for (let attempt = 0; ; attempt++) {

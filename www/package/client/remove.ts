@@ -1,5 +1,6 @@
 /** Takes a service out of the browser. */
 import { NearsideError } from '../nearside.js';
+import { storageName } from '../service-worker/name.js';
 
 /**
  * Unregisters a service worker that serves models, and deletes what it kept: models, files for offline use, the log and
@@ -7,8 +8,7 @@ import { NearsideError } from '../nearside.js';
  */
 export async function removeService(registration: ServiceWorkerRegistration): Promise<void> {
   await registration.unregister();
-  // The names are those of service-worker.ts and cached.ts.
-  const name = `nearside ${registration.scope}`;
+  const name = storageName(registration.scope);
   await caches.delete(name);
   await new Promise<void>((resolve, reject) => {
     const request = indexedDB.deleteDatabase(name);

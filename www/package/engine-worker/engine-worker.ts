@@ -41,7 +41,7 @@ async function answer(request: Request, port: MessagePort): Promise<void> {
   }
 }
 
-async function act(request: Request): Promise<[value: OpenedModel | null | Float32Array[] | Uint8Array | undefined, device?: Model['device']]> {
+async function act(request: Request): Promise<[value: OpenedModel | null | Float32Array[] | undefined, device?: Model['device']]> {
   const key = request.model;
   if (request.ask === 'open' && request.container) {
     const opening = load(request.container, request.options);
@@ -55,8 +55,6 @@ async function act(request: Request): Promise<[value: OpenedModel | null | Float
       return [describe(model)];
     case 'predict':
       return [await predictFlat(model, request.inputs), model.device];
-    case 'save':
-      return [await model.save('safetensors')];
     case 'close':
       models.delete(key);
       model.dispose();

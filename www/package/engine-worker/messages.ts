@@ -6,7 +6,7 @@ export type Question =
   /** A container may be left out: the worker may have the model already, from a service worker that was stopped. */
   | { ask: 'open'; model: string; container?: Uint8Array; options?: LoadOptions }
   | { ask: 'predict'; model: string; inputs: Float32Array[] }
-  | { ask: 'save' | 'close'; model: string };
+  | { ask: 'close'; model: string };
 
 export type Request = Question & { id: number };
 
@@ -22,7 +22,7 @@ export interface OpenedModel {
 }
 
 /** `null` for a model that the worker does not have. */
-export type Answer = { id: number } & ({ value: OpenedModel | null | Float32Array[] | Uint8Array | undefined; device?: DeviceReport } | { error: { kind: ErrorKind; message: string; context: ErrorContext } });
+export type Answer = { id: number } & ({ value: OpenedModel | null | Float32Array[] | undefined; device?: DeviceReport } | { error: { kind: ErrorKind; message: string; context: ErrorContext } });
 
 /** How a worker offers itself: the port, and the name of a lock that it holds for as long as it lives. */
 export interface Offer {

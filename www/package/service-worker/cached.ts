@@ -1,6 +1,8 @@
 /** What a service worker keeps in the Cache API, so that it is back at once after it was stopped, and works offline. */
 import { type LoadOptions, readSource } from '../nearside.js';
+import { sha256 } from '../service/digest.js';
 import { type Computer, type ServedModel, openHere } from '../service/models.js';
+import { storageName } from './name.js';
 import type { Engines } from './engines.js';
 
 /** Changes with the package's files. */
@@ -21,7 +23,7 @@ export class Cached {
     private readonly engines: Engines,
     offline: string[],
   ) {
-    this.#cache = caches.open(`nearside ${scope}`);
+    this.#cache = caches.open(storageName(scope));
     this.#offline = new Set(offline.map((address) => new URL(address, scope).href));
   }
 
@@ -60,12 +62,14 @@ export class Cached {
       }
       kept = (await cache.match(key))!;
     }
-    const size = Number(kept.headers.get('content-length'));
-    const file = async () => new Uint8Array(await (await cache.match(key))!.arrayBuffer());
-    const container = async () => (open ? open(await file()) : file());
-    const openContainer = async () => openHere({ source: await container(), options: how });
-    if (!this.#belongsInWorker(size / 4, device)) return openContainer();
-    return this.engines.open({ key, container, options: how, openHere: openContainer });
+    const read = async (file: Response) => {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      return open ? open(bytes) : bytes;
+    };
+    const openHereFrom = async (file: Response) => openHere({ source: await read(file), options: how });
+    if (!this.#belongsInWorker(Number(kept.headers.get('content-length')) / 4, device)) return openHereFrom(kept);
+    const again = async () => (await cache.match(key))!;
+    return this.engines.open({ key, container: async () => read(await again()), options: how, openHere: async () => openHereFrom(await again()) });
   }
 
   /**
@@ -79,9 +83,7 @@ export class Cached {
   /** What a model is kept under: another source, version or way to load it is another model. */
   async #keyOf(name: string, { version = '1', options: { format, config, integrity } = {} }: ServedModel, url: string): Promise<string> {
     const told = JSON.stringify([url, format, config, integrity, NEARSIDE_BUILD]);
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(told)));
-    const hash = Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
-    return new URL(`nearside-model/${name}/${version}?${hash}`, this.scope).href;
+    return new URL(`nearside-model/${name}/${version}?${(await sha256(told)).slice(0, 16)}`, this.scope).href;
   }
 
   /** Fetches what is to work offline. */

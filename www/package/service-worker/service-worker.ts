@@ -8,12 +8,13 @@
  *
  * answers `fetch('/v2/models/mnist/infer')` of the site's pages. It is one file, as service workers cannot import later.
  */
-import { readCaller } from '../client/caller.js';
+import { isOfService, readCaller } from '../client/caller.js';
 import { NearsideError, platform } from '../nearside.js';
 import { indexedDbStore } from '../service/indexed-db.js';
 import { type Service, type ServiceOptions, createService } from '../service/service.js';
 import { Cached } from './cached.js';
 import { Engines } from './engines.js';
+import { storageName } from './name.js';
 import { scope } from './scope.js';
 
 export * from '../service/service.js';
@@ -30,7 +31,7 @@ export function serve({ offline = [], ...options }: ServiceWorkerOptions): Servi
   const engines = new Engines();
   const cached = new Cached(address, engines, offline);
   platform.readModule = ({ href }) => cached.module(href);
-  const service = createService({ store: indexedDbStore(`nearside ${address}`), open: (name, served) => cached.open(name, served), ...options });
+  const service = createService({ store: indexedDbStore(storageName(address)), open: (name, served) => cached.open(name, served), ...options });
 
   scope.addEventListener('install', (event) => event.waitUntil(install(service, cached)));
   scope.addEventListener('activate', (event) => event.waitUntil(Promise.all([cached.removeOthers(), scope.clients.claim()])));
@@ -43,12 +44,11 @@ export function serve({ offline = [], ...options }: ServiceWorkerOptions): Servi
     const { request, clientId } = event;
     const { origin, pathname } = new URL(request.url);
     if (origin !== scope.location.origin) return;
-    if (pathname === '/v2' || pathname.startsWith('/v2/')) {
+    if (isOfService(pathname)) {
       const answer = (async () => service.fetch(request, { client: clientId, ...readCaller(request.headers) }))();
       event.respondWith(answer);
       event.waitUntil(answer.then(() => service.flush()));
-    }
-    else if (request.method === 'GET' && cached.isOffline(request.url)) event.respondWith(cached.fresh(request));
+    } else if (request.method === 'GET' && cached.isOffline(request.url)) event.respondWith(cached.fresh(request));
   });
   return service;
 }

@@ -1,5 +1,5 @@
 /** What the service takes of HTTP: bodies of a bounded size, and answers and errors as the protocol has them. */
-import { type ErrorKind, NearsideError } from '../nearside.js';
+import { type ErrorKind, NearsideError, aborted } from '../nearside.js';
 import { type Written, writeJson } from './protocol.js';
 import { concatenate, excerpt } from './tensors.js';
 
@@ -85,7 +85,7 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     return format ? await decompress(bytes, format, most) : bytes;
   } catch (cause) {
     if (cause instanceof NearsideError) throw cause;
-    if (request.signal?.aborted) throw new NearsideError('aborted', 'aborted by the caller', {}, { cause });
+    if (request.signal?.aborted) throw aborted(cause);
     throw new NearsideError('value', `the body could not be read: ${String(cause)}`, {}, { cause });
   }
 }

@@ -2,7 +2,7 @@
  * Gathers what callers ask of a model into batches. One batch is computed at a time; what arrives meanwhile waits in a
  * queue that is bounded, each caller in turn.
  */
-import { NearsideError } from '../nearside.js';
+import { NearsideError, aborted } from '../nearside.js';
 import type { Statistics } from './statistics.js';
 import { concatenate } from './tensors.js';
 
@@ -80,7 +80,7 @@ export class Scheduler {
    */
   async submit(job: Job): Promise<Float32Array[]> {
     const { caller, signal, deadline } = job;
-    if (signal?.aborted) throw aborted(signal);
+    if (signal?.aborted) throw aborted(signal.reason);
     if (isPast(deadline)) throw tooLate();
     // A caller may take as much of the queue as it leaves free: however much one asks, others find room, and one alone
     // has half of it (A. K. Choudhury and E. L. Hahne, "Dynamic queue length thresholds for shared-memory packet
@@ -93,7 +93,7 @@ export class Scheduler {
     try {
       return await new Promise((resolve, reject) => {
         const waiting: Waiting = { ...job, since: performance.now(), ended: false, resolve, reject };
-        abort = () => this.#giveUp(waiting, aborted(signal!));
+        abort = () => this.#giveUp(waiting, aborted(signal!.reason));
         signal?.addEventListener('abort', abort);
         if (deadline !== undefined) {
           timer = setTimeout(() => this.#giveUp(waiting, tooLate()), Math.min(deadline - performance.now(), LONGEST_DELAY));
@@ -224,10 +224,6 @@ export class Busy extends NearsideError {
     super('busy', `${reason}: try again in ${seconds} s`);
     this.retryAfter = seconds;
   }
-}
-
-function aborted(signal: AbortSignal): NearsideError {
-  return new NearsideError('aborted', 'aborted by the caller', {}, { cause: signal.reason });
 }
 
 function isPast(deadline: number | undefined): boolean {

@@ -29,6 +29,11 @@ export interface Reported {
   model_stats: { version: string; nearside: ModelStatistics }[];
 }
 
+/** Where a version of a model is asked, or without one the newest. */
+export function pathOf(name: string, version?: string): string {
+  return `/v2/models/${name}${version === undefined ? '' : `/versions/${version}`}`;
+}
+
 /** What the service answers to GET, or with a body to POST. @throws what it says is wrong, as an error of the same kind. */
 export async function ask<T>(service: RegisteredService, path: string, body?: object): Promise<T> {
   const response = await service.fetch(path, body ? { method: 'POST', body: JSON.stringify(body) } : {});

@@ -4,7 +4,7 @@ import { pixels } from '../draw.js';
 import { clearError } from '../errors.js';
 import { count, duration, percent, plural } from '../format.js';
 import type { Samples } from '../samples.js';
-import { type Answered, type Metadata, ask } from './ask.js';
+import { type Answered, type Metadata, ask, pathOf } from './ask.js';
 import { onClick } from './button.js';
 
 const MANY = 100;
@@ -64,7 +64,7 @@ export class Caller {
 
   get #path(): string {
     const { name, version } = this.model;
-    return `/v2/models/${name}${version === undefined ? '' : `/versions/${version}`}`;
+    return pathOf(name, version);
   }
 
   get #readsDigits(): boolean {

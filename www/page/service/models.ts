@@ -1,7 +1,7 @@
 import type { RegisteredService } from '../nearside/client.js';
-import { find, make } from '../dom.js';
+import { find, make, rowHead } from '../dom.js';
 import { bytes, plural } from '../format.js';
-import { type Configuration, type Indexed, ask } from './ask.js';
+import { type Configuration, type Indexed, ask, pathOf } from './ask.js';
 
 const STATES = { READY: 'ready', LOADING: 'loading', UNAVAILABLE: 'not ready' };
 
@@ -29,16 +29,10 @@ export class ModelTable {
 
   async #describe({ name, version, state, reason }: Indexed): Promise<string[]> {
     if (state !== 'READY') return [name, version, `${STATES[state]}${reason && `: ${reason}`}`, '', '', ''];
-    const { nearside } = await ask<Configuration>(this.service(), `/v2/models/${name}/versions/${version}/config`);
+    const { nearside } = await ask<Configuration>(this.service(), `${pathOf(name, version)}/config`);
     const { device, parameters, maxBatchSize, maxDelay } = nearside;
     const kind = device.kind === 'gpu' ? 'GPU' : device.simd === 'none' ? 'CPU' : `CPU, ${device.simd}`;
     const batching = maxBatchSize === 1 ? 'none' : `up to ${maxBatchSize}${maxDelay > 0 ? `, waits ${maxDelay} ms` : ''}`;
     return [name, version, STATES[state], kind, batching, `${plural(parameters, 'parameter')}, ${bytes(parameters * 4)}`];
   }
-}
-
-function rowHead(text: string): HTMLElement {
-  const head = make('th', { text });
-  head.setAttribute('scope', 'row');
-  return head;
 }

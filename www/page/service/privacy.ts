@@ -1,5 +1,6 @@
-import { find, make } from '../dom.js';
+import { find, make, onceAFrame } from '../dom.js';
 import { bytes, count, plural } from '../format.js';
+import { isServed } from '../served.js';
 import type { Fetched } from './channel.js';
 
 /** Who answered. The service worker that passes a request on does not say who did, if it is asked later. */
@@ -32,7 +33,7 @@ export class PrivacyPanel {
   readonly #served = new Map<string, number>();
   readonly #workers = new Map<string, Asked>();
   #since = Infinity;
-  #stale = false;
+  readonly #renderLater = onceAFrame(() => this.#render());
 
   constructor() {
     // `buffered` also hands over what was fetched before this tab was opened.
@@ -59,7 +60,7 @@ export class PrivacyPanel {
   #add(entries: PerformanceResourceTiming[]): void {
     for (const entry of entries) {
       const path = pathOf(entry.name);
-      const by = answererOf(entry, path);
+      const by = answererOf(entry);
       if (by === 'service') this.#served.set(path, (this.#served.get(path) ?? 0) + 1);
       else {
         const worker = entry.workerStart > 0 ? 'through' : '';
@@ -67,16 +68,6 @@ export class PrivacyPanel {
       }
     }
     this.#renderLater();
-  }
-
-  /** At most once a frame. */
-  #renderLater(): void {
-    if (this.#stale) return;
-    this.#stale = true;
-    requestAnimationFrame(() => {
-      this.#stale = false;
-      this.#render();
-    });
   }
 
   #render(): void {
@@ -127,9 +118,10 @@ export class PrivacyPanel {
  * The service answers below `/v2`. All else that the service worker is asked for it asks the network for first: unless it
  * says otherwise itself, that is counted as having left.
  */
-function answererOf({ workerStart, transferSize, decodedBodySize }: PerformanceResourceTiming, path: string): Answerer {
-  if (workerStart > 0) return /^\/v2(\/|$)/.test(path) ? 'service' : 'network';
-  return transferSize === 0 && decodedBodySize > 0 ? 'cache' : 'network';
+function answererOf(entry: PerformanceResourceTiming): Answerer {
+  if (isServed(entry)) return 'service';
+  const { workerStart, transferSize, decodedBodySize } = entry;
+  return workerStart === 0 && transferSize === 0 && decodedBodySize > 0 ? 'cache' : 'network';
 }
 
 function rowOf(path: string, by: string, times: number, size: number): HTMLElement {

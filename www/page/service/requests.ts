@@ -1,5 +1,5 @@
 import type { RequestRecord } from '../nearside/service.js';
-import { find, make } from '../dom.js';
+import { find, make, onceAFrame } from '../dom.js';
 import { count, duration, plural } from '../format.js';
 
 /** What is listed at most: the rest is in the log. */
@@ -14,7 +14,8 @@ export class RequestList {
   #waiting: RequestRecord[] = [];
   #seen = 0;
   #paused = false;
-  #stale = false;
+  /** They may come faster than they can be shown. */
+  readonly #renderLater = onceAFrame(() => this.#render());
 
   constructor() {
     this.#pause.addEventListener('click', () => {
@@ -28,13 +29,7 @@ export class RequestList {
     this.#seen += 1;
     this.#waiting.push(record);
     this.#waiting.splice(0, this.#waiting.length - MOST);
-    // At most once a frame: they may come faster.
-    if (this.#stale) return;
-    this.#stale = true;
-    requestAnimationFrame(() => {
-      this.#stale = false;
-      this.#render();
-    });
+    this.#renderLater();
   }
 
   #render(): void {

@@ -1,8 +1,8 @@
 import type { RegisteredService } from '../nearside/client.js';
 import type { ModelStatistics, Times } from '../nearside/service.js';
-import { find, make } from '../dom.js';
+import { find, make, rowHead } from '../dom.js';
 import { bytes, count, duration, plural } from '../format.js';
-import { type Reported, ask } from './ask.js';
+import { type Reported, ask, pathOf } from './ask.js';
 
 /** How requests can end, besides with an answer. */
 const ENDS = { fail: 'failed', rejected: 'refused, the queue was full', cancelled: 'cancelled', expired: 'too late' };
@@ -10,7 +10,7 @@ const ENDS = { fail: 'failed', rejected: 'refused, the queue was full', cancelle
 /** What a model has done since it was loaded. */
 export class StatisticsPanel {
   async show(service: RegisteredService, name: string, version?: string): Promise<void> {
-    const { model_stats } = await ask<Reported>(service, `/v2/models/${name}${version === undefined ? '' : `/versions/${version}`}/stats`);
+    const { model_stats } = await ask<Reported>(service, `${pathOf(name, version)}/stats`);
     const [newest] = model_stats;
     if (!newest) return;
     find('statistics-model').textContent = `${name}, version ${newest.version}, since the service worker was last started`;
@@ -41,9 +41,7 @@ export class StatisticsPanel {
 }
 
 function timesRow(name: string, { p50, p90, p99, max, count: times }: Times): HTMLElement {
-  const head = make('th', { text: name });
-  head.setAttribute('scope', 'row');
-  return make('tr', {}, head, ...[p50, p90, p99, max].map((ms) => make('td', { text: times > 0 ? duration(ms) : '–' })));
+  return make('tr', {}, rowHead(name), ...[p50, p90, p99, max].map((ms) => make('td', { text: times > 0 ? duration(ms) : '–' })));
 }
 
 function figures(id: string, values: Record<string, string>): void {

@@ -1,5 +1,5 @@
 import type { Logs } from '../nearside/nearside.js';
-import { find, make } from '../dom.js';
+import { find, make, onceAFrame } from '../dom.js';
 import { count, percent, plural } from '../format.js';
 import { Curves } from './curves.js';
 import { clock, significant, tick } from './numbers.js';
@@ -15,7 +15,8 @@ export class Monitor {
   #task!: Task;
   #epochs = 0;
   #progress: Progress | null = null;
-  #stale = false;
+  /** Batches come faster than they can be shown. */
+  readonly #renderLater = onceAFrame(() => this.#render());
 
   begin(task: Task, epochs: number): void {
     this.#task = task;
@@ -67,15 +68,9 @@ export class Monitor {
     find('train-state').textContent = text;
   }
 
-  /** At most once a frame: batches come faster. */
   #show(progress: Progress): void {
     this.#progress = progress;
-    if (this.#stale) return;
-    this.#stale = true;
-    requestAnimationFrame(() => {
-      this.#stale = false;
-      this.#render();
-    });
+    this.#renderLater();
   }
 
   #render(): void {
